@@ -1,0 +1,58 @@
+# Two commands for a newcomer: `make demo`, `make test`. All targets: `make help`.
+PYTHON ?= python3
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+QUICK := not slow and not data and not ranks and not browser and not gpu
+
+.PHONY: help demo test test-data test-ranks test-slow lint format clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: .venv/base  ## install, then recognize digits that were never trained on
+	$(BIN)/firstsight demo
+
+test: .venv/dev  ## the quick tests: no data, no network, a few minutes
+	$(BIN)/pytest -m "$(QUICK)"
+
+test-data: .venv/dev  ## the tests on real data (../shared/data or $$FIRSTSIGHT_DATA)
+	$(BIN)/pytest -m "data and not slow"
+
+test-slow: .venv/dev  ## the long figures
+	$(BIN)/pytest -m slow
+
+lint: .venv/dev  ## style, types, rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/dev  ## let ruff mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv and runs
+	rm -rf .venv runs
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "firstsight needs Python 3.11 or newer: make demo PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# torch comes first and alone, so that TORCH_INDEX serves nothing else
+.venv/torch: .venv/bin/pip constraints.txt
+	@echo "Installing torch (see README.md for the size of the download) ..."
+	$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@touch $@
+
+.venv/base: .venv/torch pyproject.toml
+	@echo "Installing firstsight ..."
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: .venv/base
+	@echo "Installing what the tests need ..."
+	$(PIP) -e ".[dev]"
+	@touch $@

@@ -1,0 +1,58 @@
+"""Recognize at first sight: train an embedding network, enroll from ONE picture, know it from then on.
+
+The public names are loaded when first used, so `import firstsight` does not import torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Decision": "recognition.decision",
+    "Evaluation": "evaluation.protocols",
+    "FirstsightError": "errors",
+    "Gallery": "recognition.gallery",
+    "Model": "models.folder",
+    "OperatingPoint": "config",
+    "Recipe": "config",
+    "Recognizer": "recognition.recognizer",
+    "Run": "workflows.train_run",
+    "evaluate": "evaluation.protocols",
+    "load_model": "models.folder",
+    "open_pictures": "data.identities",
+    "quadratic_loss": "functional.losses",
+    "read_recipe": "config",
+    "train": "workflows.train_run",
+    "triplet_loss": "functional.triplets",
+}
+
+__all__ = [
+    "Decision", "Evaluation", "FirstsightError", "Gallery", "Model", "OperatingPoint", "Recipe", "Recognizer", "Run",
+    "evaluate", "load_model", "open_pictures", "quadratic_loss", "read_recipe", "train", "triplet_loss",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from firstsight.config import OperatingPoint, Recipe, read_recipe
+    from firstsight.data.identities import open_pictures
+    from firstsight.errors import FirstsightError
+    from firstsight.evaluation.protocols import Evaluation, evaluate
+    from firstsight.functional.losses import quadratic_loss
+    from firstsight.functional.triplets import triplet_loss
+    from firstsight.models.folder import Model, load_model
+    from firstsight.recognition.decision import Decision
+    from firstsight.recognition.gallery import Gallery
+    from firstsight.recognition.recognizer import Recognizer
+    from firstsight.workflows.train_run import Run, train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"firstsight.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,99 @@
+"""What the verbs print: a progress bar on a terminal, plain lines in a pipe."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from firstsight.workflows.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from firstsight.evaluation.protocols import Evaluation
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def print_json(plain: dict[str, Any]) -> None:
+    """One JSON object on one line of stdout."""
+    print(json.dumps(plain, ensure_ascii=False), flush=True)
+
+
+def print_figures(evaluation: "Evaluation") -> None:
+    """The figures of an evaluation as a table, and what was left out."""
+    from firstsight.evaluation.pages import figures_table
+
+    table = figures_table(evaluation)
+    print_table(table.columns, table.rows)
+    out.print(table.caption, markup=False)
+    for path, reason in evaluation.skipped:
+        err.print(f"unreadable, counted as a mistake: {path}: {reason}", markup=False)
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
+    """Show the stages of a workflow on stderr while the block runs."""
+    if quiet:
+        yield silent
+    elif err.is_terminal:
+        with _bars() as bars:
+            yield _on_bars(bars)
+    else:
+        yield _on_lines()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """A table on stdout; every column but the first is right-aligned."""
+    grid = Table(title=title or None, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        grid.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        grid.add_row(*map(escape, row))
+    # a pipe has no width: nothing is cut there
+    Console(highlight=False, width=None if out.is_terminal else 200).print(grid)
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+        console=err,
+    )
+
+
+def _on_bars(bars: Progress) -> OnProgress:
+    tasks: dict[str, TaskID] = {}
+
+    def show(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total, figures="")
+        bars.update(tasks[stage], completed=done, total=total, figures=_text(figures))
+
+    return show
+
+
+def _on_lines() -> OnProgress:
+    shown: dict[str, int] = {}
+
+    def show(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        tenth = 10 * done // max(total, 1)
+        if shown.get(stage) != tenth:
+            shown[stage] = tenth
+            print(f"{stage}: {done}/{total} {_text(figures)}".rstrip(), file=sys.stderr, flush=True)
+
+    return show
+
+
+def _text(figures: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+    )

@@ -1,0 +1,32 @@
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from firstsight.cli.console import out as console
+from firstsight.cli.console import print_json
+from firstsight.cli.options import Device, GalleryUrl, Json, Model
+
+gallery = App(name="gallery", help="See who is enrolled.\n\nExample: firstsight gallery list --model runs/mine")
+
+
+@gallery.command(name="list")
+def list_names(
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    device: Annotated[Device, Parameter(show=False)] = "cpu",
+    json: Json = False,
+) -> int:
+    """List the names in a gallery.
+
+    Example: firstsight gallery list --model runs/mine
+    """
+    from firstsight.cli.recognizer import open_recognizer
+
+    with open_recognizer(model, gallery, device=device) as recognizer:
+        for name in recognizer.gallery.names():
+            if json:
+                print_json({"name": name})
+            else:
+                console.print(name, markup=False)
+    return 0

@@ -1,0 +1,57 @@
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from firstsight.cli.console import err, print_json
+from firstsight.cli.console import out as console
+from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+from firstsight.errors import PictureError
+
+
+def identify(
+    pictures: Annotated[Path, Parameter(help="A picture, or a folder of them.")],
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    threshold: Threshold = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Who or what is this, of all that are enrolled?
+
+    Exit code 0 where every picture was recognized, 3 where one is unknown, 2 where one cannot be read.
+
+    Example: firstsight identify visitor.jpg --model runs/mine --json
+    """
+    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.data.identities import find_pictures
+
+    code = 0
+    found = find_pictures(pictures)
+    with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
+        for picture in found:
+            try:
+                decision = recognizer.identify(picture)
+            except PictureError as error:
+                code = 2
+                if json:
+                    print_json(_unreadable(picture, error, recognizer.threshold))
+                else:
+                    err.print(f"{error}", style="red", markup=False)
+                continue
+            code = code if decision.accepted else code or 3
+            if json:
+                print_json({"picture": str(picture), **decision.to_json()})
+                continue
+            distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
+            name = decision.name if decision.accepted else "unknown"
+            console.print(f"{picture}: {name}  ({distance}, threshold {decision.threshold:.3f})", markup=False)
+    return code
+
+
+def _unreadable(picture: Path, error: PictureError, threshold: float) -> dict[str, Any]:
+    return {
+        "picture": str(picture), "decision": "unreadable", "name": None, "distance": None, "threshold": threshold,
+        "error": str(error),
+    }  # fmt: skip

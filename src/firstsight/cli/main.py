@@ -1,0 +1,109 @@
+"""The verbs. Each is imported only when it is called, so that help needs no torch."""
+
+import sys
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+from rich.markup import escape
+
+import firstsight
+from firstsight.errors import FirstsightError, UserError
+
+LEARN, RECOGNIZE, RUN = (
+    Group.create_ordered("Learn"),
+    Group.create_ordered("Recognize"),
+    Group.create_ordered("Run"),
+)
+VERBS = {
+    LEARN: {
+        "demo": "Train on handwritten digits, then recognize three that were never trained on.",
+        "train": "Train a network on identity folders.",
+        "evaluate": "Measure a model on identities it has not seen.",
+    },
+    RECOGNIZE: {
+        "enroll": "Remember a name from one picture.",
+        "verify": "Is this picture that name?",
+        "identify": "Who or what is this?",
+        "forget": "Erase a name for good.",
+        "gallery": "List who is enrolled.",
+    },
+    RUN: {
+        "models": "List the models at hand.",
+        "doctor": "Check this machine, and say how to mend what is wrong.",
+    },
+}
+NEXT = """[bold]firstsight[/bold]: recognize at first sight, from one picture.
+
+  firstsight demo                                       see it work, in a minute
+  firstsight train --data PICTURES --out runs/mine      learn from your own pictures
+  firstsight enroll NAME PICTURE --model runs/mine      remember one
+  firstsight identify PICTURE --model runs/mine         know it again
+  firstsight --help                                     all verbs"""
+
+
+def make_app(called: str = "") -> App:
+    """The verbs. `called` is described by its own file; the others, which stay unread, by their summaries."""
+    app = App(
+        name="firstsight",
+        help="Recognize at first sight: train, enroll from ONE picture, know it from then on.",
+        version=lambda: firstsight.__version__,
+        default_parameter=Parameter(negative=()),
+    )
+    for group, verbs in VERBS.items():
+        for verb, summary in verbs.items():
+            described = {} if verb == called else {"help": summary}
+            app.command(f"firstsight.cli.{verb}:{verb}", name=verb, group=group, **described)
+
+    @app.default
+    def start(*words: str) -> None:
+        if words:
+            raise _no_such_verb(words[0])
+        Console().print(NEXT, highlight=False)
+
+    return app
+
+
+def main() -> None:
+    """The entry point. Exit code 0 yes, 1 a failure, 2 a user's mistake, 3 an honest no, 130 interrupted."""
+    tokens = [token for token in sys.argv[1:] if token != "--debug"]
+    debug = len(tokens) < len(sys.argv) - 1
+    try:
+        code = make_app(next(iter(tokens), ""))(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except KeyboardInterrupt:
+        code = _say("Interrupted.", "", 130)
+    except (FirstsightError, CycloptsError, OSError) as error:
+        if debug:
+            raise
+        code = _explain(error)
+    except Exception as error:
+        if debug:
+            raise
+        code = _say(f"firstsight failed: {type(error).__name__}: {error}", "Add --debug for the details.", 1)
+    sys.exit(code or 0)
+
+
+def _no_such_verb(word: str) -> UserError:
+    import difflib
+
+    known = [verb for verbs in VERBS.values() for verb in verbs]
+    near = difflib.get_close_matches(word, known, n=1)
+    return UserError(f"There is no verb {word}.", hint=f"Did you mean {near[0]}?" if near else "See firstsight --help")
+
+
+def _explain(error: FirstsightError | CycloptsError | OSError) -> int:
+    if isinstance(error, FirstsightError):
+        return _say(error.message, error.hint, error.exit_code)
+    if isinstance(error, CycloptsError):
+        command = " ".join(("firstsight", *(error.command_chain or ())))
+        return _say(str(error), f"See {command} --help", 2)
+    return _say(f"{error.filename or 'A file'}: {error.strerror or error}.", "Add --debug for the details.", 1)
+
+
+def _say(message: str, hint: str, code: int) -> int:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"[red]{escape(message)}[/red]")
+    if hint:
+        console.print(escape(hint))
+    return code

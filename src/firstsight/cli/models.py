@@ -1,0 +1,37 @@
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from firstsight.cli.console import out as console
+from firstsight.cli.console import print_json, print_table
+from firstsight.cli.options import Json
+
+
+def models(
+    folder: Annotated[Path, Parameter(help="Where to look for run folders and model folders.")] = Path("runs"),
+    *,
+    json: Json = False,
+) -> int:
+    """List the models at hand: what each learned from, its threshold, and how many are enrolled with it.
+
+    Example: firstsight models runs
+    """
+    from firstsight.workflows.models import list_models
+
+    found = list(list_models(folder))
+    if json:
+        for entry in found:
+            print_json(entry)
+    elif found:
+        rows = [
+            (
+                entry["name"], entry["model_identity"][:12], entry["network"], entry["input"], entry["data"],
+                "none" if entry["threshold"] is None else f"{entry['threshold']:.3f}", str(entry["enrolled"]),
+            )
+            for entry in found
+        ]  # fmt: skip
+        print_table(("model", "identity", "network", "input", "learned from", "threshold", "enrolled"), rows)
+    else:
+        console.print(f"No models in {folder}. Train one: firstsight train --data PICTURES --out runs/mine")
+    return 0

@@ -1,0 +1,52 @@
+"""Flags that mean the same under every verb."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from cyclopts import Group, Parameter
+
+from firstsight.config import Setting, settings
+
+Model = Annotated[str | None, Parameter(help="A model folder, a run folder, or the name of a model.")]
+GalleryUrl = Annotated[str | None, Parameter(name="--gallery", help="A gallery file; without it the model's own.")]
+Threshold = Annotated[
+    float | None, Parameter(help="Largest squared distance (0 to 4) that is 'the same'; without it the measured one.")
+]
+Json = Annotated[bool, Parameter(help="Print JSON, one object a line, for another program.")]
+Device = Annotated[str, Parameter(help="auto, cpu or cuda.")]
+Seed = Annotated[int, Parameter(help="Makes random choices repeatable.")]
+Out = Annotated[Path, Parameter(help="The run folder to write.")]
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def with_recipe_flags(verb: Verb) -> Verb:
+    """Give `verb`, in place of its `**flags`, one flag for each setting of a recipe. Only those typed arrive."""
+    signature = inspect.signature(verb)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    groups: dict[str, Group] = {}
+    flags = []
+    for setting in settings():
+        group = groups.setdefault(setting.table, Group(f"Recipe: {setting.table}", sort_key=len(groups)))
+        annotation = _annotation(setting, group)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        flags.append(inspect.Parameter(setting.flag, kind, default=None, annotation=annotation))
+    verb.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+    verb.__annotations__ |= {flag.name: flag.annotation for flag in flags}
+    return verb
+
+
+def _annotation(setting: Setting, group: Group) -> Any:
+    default = " ".join(map(str, setting.default)) if isinstance(setting.default, tuple) else str(setting.default)
+    return Annotated[
+        setting.type | None,
+        Parameter(
+            help=setting.help,
+            group=group,
+            show_default=(lambda _: default) if default else False,
+            consume_multiple=isinstance(setting.default, tuple),
+            negative=(),
+        ),
+    ]

@@ -1,0 +1,40 @@
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from firstsight.cli.console import err, print_figures, print_json, progress
+from firstsight.cli.console import out as console
+from firstsight.cli.options import Json, Out, with_recipe_flags
+
+
+@with_recipe_flags
+def train(
+    recipe: Annotated[Path | None, Parameter(help="A TOML recipe; flags go before what it says.")] = None,
+    *,
+    out: Out,
+    json: Json = False,
+    **flags: Any,
+) -> int:
+    """Train a network on identity folders (NAME/*.jpg), and measure it on held-out identities.
+
+    The run folder then holds the model, its report and everything needed to repeat the run.
+
+    Example: firstsight train --data photos --out runs/mine --epochs 20
+    """
+    from firstsight.config import Recipe, read_recipe, with_flags
+    from firstsight.workflows.train_run import train
+
+    given = {flag: value for flag, value in flags.items() if value is not None}
+    with progress(quiet=json) as on_progress:
+        run = train(with_flags(read_recipe(recipe) if recipe else Recipe(), **given), out=out, on_progress=on_progress)
+    if json:
+        print_json(run.to_json())
+        return 0
+    if run.evaluation:
+        print_figures(run.evaluation)
+    for path, reason in run.unreadable:
+        err.print(f"left out: {path}: {reason}", markup=False)
+    console.print(f"report: {run.folder / 'report.html'}", markup=False)
+    console.print(f"next:   firstsight enroll NAME PICTURE --model {out}", markup=False)
+    return 0

@@ -1,0 +1,36 @@
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from firstsight.cli.console import out as console
+from firstsight.cli.console import print_json
+from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+
+
+def verify(
+    name: Annotated[str, Parameter(help="Who or what it claims to be.")],
+    picture: Path,
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    threshold: Threshold = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Is this picture that name? Exit code 0 for yes, 3 for no.
+
+    Example: firstsight verify ada visitor.jpg --model runs/mine
+    """
+    from firstsight.cli.recognizer import open_recognizer
+
+    with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
+        decision = recognizer.verify(name, picture)
+    if json:
+        print_json({"picture": str(picture), **decision.to_json()})
+    else:
+        verdict = f"yes, {name}" if decision.accepted else f"no, not {name}"
+        console.print(
+            f"{verdict}  (distance {decision.distance:.3f}, threshold {decision.threshold:.3f})", markup=False
+        )
+    return 0 if decision.accepted else 3

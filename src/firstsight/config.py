@@ -1,0 +1,277 @@
+"""One definition of every setting: frozen dataclasses <-> TOML recipe <-> JSON <-> flags.
+
+A `Recipe` is all that a training run needs to be repeated. Its tables are dataclasses; each field carries its
+default, its help, its range and its flag's name, so the command line, the recipe file and the documentation agree.
+"""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from firstsight.errors import RecipeError
+
+
+def option(default: Any, help: str, *, flag: str = "", low: float | None = None, high: float | None = None) -> Any:
+    """Declare one setting. `flag` is its name on the command line where that differs from the field's."""
+    return dataclasses.field(default=default, metadata={"help": help, "flag": flag, "low": low, "high": high})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where the examples come from."""
+
+    path: str = option("", "Folder, zip or CSV manifest of identities to learn from.", flag="data")
+    val: str = option("", "The same for held-out identities; without it some are split off.")
+    holdout: float = option(0.2, "Share of the identities held out where no val is given.", low=0, high=0.9)
+    orientations: Literal[1, 4, 8] = option(
+        1, "4: each picture turned by 90, 180, 270 degrees is a further identity; 8: mirrored too. For symbols."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """From a picture file to the network's input. Part of a model: enroll, evaluate and train all obey it."""
+
+    height: int = option(64, "Input height in pixels.", low=8, high=2048)
+    width: int = option(64, "Input width in pixels.", low=8, high=2048)
+    color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.")
+    fit: Literal["pad", "crop", "stretch"] = option("pad", "How a picture of another shape is brought to this one.")
+    mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.")
+    std: float = option(127.5, "Then divided by.", low=1e-6)
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.color == "rgb" else 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """The function that is learned."""
+
+    name: str = option("conv", "Registered network.", flag="network")
+    channels: tuple[int, ...] = option((32, 64, 128, 256), "Channels of the conv stages, each halving the picture.")
+    embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What is brought to its minimum."""
+
+    name: Literal["triplet"] = option("triplet", "Loss.", flag="loss")
+    margin: float = option(0.2, "α of equation 2-7, squared L2.", low=0, high=4)
+    select: Literal["all", "semihard", "hard", "batch-hard"] = option("all", "Which triplets of a batch count.")
+    reduction: Literal["active", "mean", "sum"] = option("active", "Divide by active triplets, all, or nothing.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one update sees: P identities, K pictures each."""
+
+    identities: int = option(16, "P, identities in a batch.", low=2)
+    pictures: int = option(8, "K, pictures of each.", low=2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """How the weights move."""
+
+    name: Literal["sgd", "momentum", "adagrad", "adamw"] = option("momentum", "Update rule.", flag="optimizer")
+    learning_rate: float = option(0.1, "η of equation 2-3.", low=0)
+    momentum: float = option(0.9, "Share of the last step that is kept (momentum only).", low=0, high=0.9999)
+    weight_decay: float = option(5e-4, "Pull of the weights towards zero.", low=0)
+    schedule: Literal["constant", "cosine", "one-cycle"] = option("one-cycle", "How η changes over the updates.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long, and where."""
+
+    epochs: int = option(30, "Times that every example is seen.", low=1)
+    augment: float = option(1.0, "Strength of the random affine changes; 0 for none.", low=0, high=10)
+    seed: int = option(0, "Makes a run repeatable.", low=0)
+    device: str = option("auto", "auto, cpu or cuda.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that a training run needs to be repeated.
+
+    Example:
+        >>> recipe_from({"training": {"epochs": 3}}).training.epochs
+        3
+    """
+
+    data: Data = Data()
+    preprocessing: Preprocessing = Preprocessing()
+    network: Network = Network()
+    loss: Loss = Loss()
+    batch: Batch = Batch()
+    optimizer: Optimizer = Optimizer()
+    training: Training = Training()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """Where 'the same' ends, and the evidence for it.
+
+    `threshold` is a squared L2 distance (0 ... 4) at which at most the share `target` of the different-identity
+    pairs measured is accepted: `accepted` of `comparisons`, over `identities` independent identities.
+    """
+
+    threshold: float
+    target: float
+    accepted: int
+    comparisons: int
+    identities: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """config.json of a model folder.
+
+    `identity` is the SHA-256 of the weights and of the network and preprocessing keys: templates carry it.
+    `weights_sha256` is that of model.safetensors. `trained` says on what, and how well it did.
+    """
+
+    format: int = 1
+    task: Literal["embedding"] = "embedding"
+    network: Network = Network()
+    preprocessing: Preprocessing = Preprocessing()
+    operating_point: OperatingPoint | None = None
+    weights_sha256: str = ""
+    identity: str = ""
+    trained: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One field of one table of the recipe, as the command line sees it."""
+
+    table: str
+    name: str
+    flag: str
+    type: Any
+    default: Any
+    help: str
+    low: float | None
+    high: float | None
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting of a recipe, in the order of its file."""
+    for table in dataclasses.fields(Recipe):
+        kind: Any = type(table.default)
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            meta = field.metadata
+            yield Setting(
+                table=table.name, name=field.name, flag=meta["flag"] or field.name, type=hints[field.name],
+                default=field.default, help=meta["help"], low=meta["low"], high=meta["high"],
+            )  # fmt: skip
+
+
+def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
+    """Check nested plain data and make a `Recipe` of it.
+
+    Raises:
+        RecipeError: a wrong key (with the nearest right one), type or value.
+    """
+    recipe: Recipe = checked(Recipe, tables, where=where)
+    for setting in settings():
+        value = getattr(getattr(recipe, setting.table), setting.name)
+        if setting.low is not None and value < setting.low:
+            raise RecipeError(f"{where}: {setting.table}.{setting.name} = {value} is below {setting.low}.")
+        if setting.high is not None and value > setting.high:
+            raise RecipeError(f"{where}: {setting.table}.{setting.name} = {value} is above {setting.high}.")
+    return recipe
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a TOML recipe.
+
+    Raises:
+        RecipeError: not there, not TOML, or with a wrong key, type or value.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            f"{path} cannot be read: {error.strerror}.", hint="Give the path of a TOML recipe."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}.", hint="See recipes/ for examples.") from error
+    return recipe_from(tables, where=str(path))
+
+
+def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
+    """`recipe` with some settings replaced, named as on the command line.
+
+    Example:
+        >>> with_flags(Recipe(), epochs=3, data="photos").data.path
+        'photos'
+    """
+    by_flag = {setting.flag: setting for setting in settings()}
+    tables = to_plain(recipe)
+    for flag, value in flags.items():
+        if flag not in by_flag:
+            raise _wrong_key(flag, list(by_flag), "the flags")
+        tables[by_flag[flag].table][by_flag[flag].name] = value
+    return recipe_from(tables, where="the flags")
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """The TOML text of a recipe, everything resolved: `read_recipe` gives the same recipe back."""
+    import tomli_w
+
+    return tomli_w.dumps(to_plain(recipe))
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """Nested dicts and lists of a config dataclass, ready for TOML or JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
+
+
+def checked(kind: Any, tables: Mapping[str, Any], *, where: str) -> Any:
+    """Check nested plain data against the dataclass `kind` and make one of it.
+
+    Raises:
+        RecipeError: a wrong key (with the nearest right one), or a wrong type.
+    """
+    import pydantic
+
+    _refuse_wrong_keys(tables, kind, where)
+    try:
+        return pydantic.TypeAdapter(kind).validate_json(json.dumps(tables, default=str), strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        # the location goes on into the alternatives of a union; the key is what is still found in the tables
+        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
+        reason = first["msg"][0].lower() + first["msg"][1:]
+        raise RecipeError(f"{where}: {key} = {first['input']!r} is wrong: {reason}.") from error
+
+
+def _refuse_wrong_keys(tables: Mapping[str, Any], kind: Any, where: str) -> None:
+    hints = typing.get_type_hints(kind)
+    for key, value in tables.items():
+        if key not in hints:
+            raise _wrong_key(key, list(hints), where)
+        table = _dataclass_in(hints[key])
+        if table and isinstance(value, Mapping):
+            _refuse_wrong_keys(value, table, f"{where} [{key}]")
+
+
+def _dataclass_in(hint: Any) -> Any:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+
+
+def _wrong_key(key: str, known: list[str], where: str) -> RecipeError:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
+    return RecipeError(f"{where}: there is no setting {key}.", hint=hint)

@@ -1,0 +1,258 @@
+"""Pictures decoded and resized once, kept as one packed file of bytes that later runs map into memory.
+
+A cache file is the pixels of all readable pictures, one after the other, then a JSON trailer, the trailer's length and
+a magic number. It is written beside its name and moved there whole; two runs that start together both write one, and
+either serves. Shapes: N pictures, C channels, H height, W width.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import PIL
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from firstsight.config import Preprocessing
+from firstsight.data.identities import PictureSet
+from firstsight.data.pictures import is_gray, prepare
+from firstsight.errors import DataError, PictureError
+
+FORMAT = 1
+KEPT_BYTES = 16 * 2**30  # of the folder; the files unused for longest go first
+
+_MAGIC = b"1sight\r\n"
+_ENDING = struct.Struct(f"<Q{len(_MAGIC)}s")  # length of the JSON, magic
+_WINDOW = 256  # pictures in flight: bounds memory, and the wait after Ctrl-C
+_SPARE_BYTES = 64 * 2**20  # of the disk are left free
+_DAY = 24 * 3600.0
+
+
+class Skipped(NamedTuple):
+    """A picture that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The readable pictures of a set, as pixels.
+
+    `pixels_NCHW[i]` shows picture i of `kept`; `skipped` are the others. `notice` says in one sentence why the
+    pixels are in memory and not in the cache, and is empty where they are.
+    """
+
+    pixels_NCHW: UInt8[Tensor, "N C H W"]
+    kept: PictureSet
+    skipped: tuple[Skipped, ...]
+    notice: str = ""
+
+
+def packed_pictures(
+    pictures: PictureSet,
+    preprocessing: Preprocessing,
+    *,
+    folder: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Decode and prepare all pictures, or map what an earlier call left in the cache.
+
+    The cache knows pictures by their listing: in a zip by name, size and CRC-32, in a folder by full path, size and
+    time of change. Pictures edited so that neither size nor time changes are not noticed.
+
+    Args:
+        pictures: what to decode.
+        preprocessing: with a resolved color.
+        folder: where cache files lie; by default `$FIRSTSIGHT_CACHE`, else the user's cache folder.
+        on_progress: called with (pictures done, pictures in all) while they are decoded.
+
+    Raises:
+        DataError: not one picture can be read.
+    """
+    folder = folder or cache_folder()
+    if not len(pictures):
+        return Packed(_empty(0, preprocessing), pictures, ())
+    path = folder / f"{_key(pictures, preprocessing)}.pictures"
+    with contextlib.suppress(OSError, _DamagedError):
+        packed = _map(path, pictures, preprocessing)
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now: last to be pruned
+        return packed
+    try:
+        _write(path, pictures, preprocessing, on_progress)
+        return _map(path, pictures, preprocessing)
+    except (OSError, _DamagedError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        notice = f"The cache folder {folder} cannot be used ({reason}), so the pictures stay in memory."
+    return replace(_in_memory(pictures, preprocessing, on_progress), notice=notice)
+
+
+def resolve_color(pictures: PictureSet, preprocessing: Preprocessing, *, sample: int = 256) -> Preprocessing:
+    """Settle color = "auto": "gray" where every picture is, else "rgb".
+
+    Looks at up to `sample` pictures, evenly spaced through the set; red = green = blue counts as gray.
+    """
+    if preprocessing.color != "auto":
+        return preprocessing
+    step = max(1, -(-len(pictures) // sample))
+    for index in range(0, len(pictures), step):
+        with contextlib.suppress(PictureError):
+            if not is_gray(pictures.picture(index)):
+                return replace(preprocessing, color="rgb")
+    return replace(preprocessing, color="gray")
+
+
+def cache_folder() -> Path:
+    """`$FIRSTSIGHT_CACHE`, or the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get("FIRSTSIGHT_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("firstsight")
+
+
+class _DamagedError(Exception):
+    """A cache file that is not whole."""
+
+
+def _key(pictures: PictureSet, preprocessing: Preprocessing) -> str:
+    """SHA-256 of all that the pixels depend on; mean and std are applied later."""
+    made_by = (FORMAT, PIL.__version__, preprocessing.height, preprocessing.width, preprocessing.color)
+    digest = hashlib.sha256(repr((*made_by, preprocessing.fit)).encode())
+    for path in pictures.paths:
+        digest.update(b"\0" + pictures.files.stamp(path).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _write(
+    path: Path, pictures: PictureSet, preprocessing: Preprocessing, on_progress: Callable[[int, int], None] | None
+) -> None:
+    """Decode all pictures into the cache file `path`, which appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(path.parent).free < _empty(1, preprocessing).numel() * len(pictures) + _SPARE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    skipped, checksum = [], 0
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".tmp", delete=False) as file:
+        try:
+            for index, row in enumerate(_decoded(pictures, preprocessing, on_progress)):
+                if isinstance(row, Skipped):
+                    skipped.append((index, row.reason))
+                else:
+                    pixels = row.numpy().tobytes()
+                    file.write(pixels)
+                    checksum = zlib.crc32(pixels, checksum)
+            trailer = json.dumps({"skipped": skipped, "crc32": checksum}).encode()
+            file.write(trailer + _ENDING.pack(len(trailer), _MAGIC))
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    _prune(path)
+
+
+def _map(path: Path, pictures: PictureSet, preprocessing: Preprocessing) -> Packed:
+    """Map a cache file. The mapping is private: writing into the tensor does not change the file."""
+    try:
+        size, trailer = _trailer(path)
+        about = json.loads(trailer)
+        reasons = {int(index): str(reason) for index, reason in about["skipped"]}
+        checksum = int(about["crc32"])
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        raise _DamagedError(f"{path} is damaged") from error
+    shape = (len(pictures) - len(reasons), *_empty(1, preprocessing).shape[1:])
+    if size != math.prod(shape):
+        raise _DamagedError(f"{path} is damaged")
+    pixels = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+    if zlib.crc32(pixels.numpy().data) != checksum:
+        raise _DamagedError(f"{path} is damaged")
+    return _packed(pixels.view(shape), pictures, reasons)
+
+
+def _trailer(path: Path) -> tuple[int, bytes]:
+    """How many bytes of pixels a cache file has, and the JSON behind them."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END) - _ENDING.size
+        file.seek(max(0, end))
+        length, magic = _ENDING.unpack(file.read())
+        if magic != _MAGIC or length > end:
+            raise ValueError
+        file.seek(end - length)
+        return end - length, file.read(length)
+
+
+def _in_memory(
+    pictures: PictureSet, preprocessing: Preprocessing, on_progress: Callable[[int, int], None] | None
+) -> Packed:
+    pixels_NCHW = _empty(len(pictures), preprocessing)
+    reasons = {}
+    for index, row in enumerate(_decoded(pictures, preprocessing, on_progress)):
+        if isinstance(row, Skipped):
+            reasons[index] = row.reason
+        else:
+            pixels_NCHW[index - len(reasons)] = row
+    return _packed(pixels_NCHW[: len(pictures) - len(reasons)], pictures, reasons)
+
+
+def _decoded(
+    pictures: PictureSet, preprocessing: Preprocessing, on_progress: Callable[[int, int], None] | None
+) -> Iterator[Tensor | Skipped]:
+    """Each picture prepared, in order, by a few threads (Pillow decodes without the interpreter's lock)."""
+
+    def prepared(index: int) -> Tensor | Skipped:
+        try:
+            return prepare(pictures.picture(index), preprocessing)
+        except PictureError as error:
+            return Skipped(pictures.paths[index], error.message.removeprefix(pictures.where(index)).strip())
+
+    total, readable = len(pictures), 0
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, total, _WINDOW):
+            window = range(start, min(start + _WINDOW, total))
+            for index, row in zip(window, pool.map(prepared, window), strict=True):
+                yield row
+                readable += not isinstance(row, Skipped)
+                if on_progress is not None:
+                    on_progress(index + 1, total)
+    if not readable:
+        raise DataError(f"{pictures.source}: none of {total} pictures can be read.", hint="Check what they are.")
+
+
+def _packed(pixels_NCHW: Tensor, pictures: PictureSet, reasons: dict[int, str]) -> Packed:
+    skipped = tuple(Skipped(pictures.paths[index], reason) for index, reason in reasons.items())
+    kept = pictures.select(i for i in range(len(pictures)) if i not in reasons) if reasons else pictures
+    return Packed(pixels_NCHW, kept, skipped)
+
+
+def _empty(count: int, preprocessing: Preprocessing) -> Tensor:
+    shape = (count, preprocessing.channels, preprocessing.height, preprocessing.width)
+    return torch.empty(shape, dtype=torch.uint8)
+
+
+def _prune(newest: Path) -> None:
+    """Remove cache files beyond KEPT_BYTES, those unused for longest first, and what killed runs left behind."""
+    with contextlib.suppress(OSError):
+        used = sorted(newest.parent.glob("*.pictures"), key=lambda path: path.stat().st_mtime, reverse=True)
+        total = 0
+        for path in used:
+            total += path.stat().st_size
+            if total > KEPT_BYTES and path != newest:
+                path.unlink(missing_ok=True)
+        for path in newest.parent.glob("*.tmp"):
+            if path.stat().st_mtime < time.time() - _DAY:
+                path.unlink(missing_ok=True)

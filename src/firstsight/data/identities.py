@@ -1,0 +1,239 @@
+"""Pictures and who is on them: a folder, zip or CSV manifest of identities."""
+
+import csv
+import random
+import re
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from firstsight.data.files import Files, FolderFiles, ZipFiles, pictures_in_folder, pictures_in_zip
+from firstsight.data.pictures import read_picture
+from firstsight.errors import DataError
+
+_LAYOUT = "Put the pictures of each identity in a folder of its own: NAME/*.jpg (or png, pgm, …)."
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures, each with its identity: picture i is `paths[i]` and shows `names[labels[i]]`.
+
+    Every name has at least one picture. Picklable, readable from several threads.
+    """
+
+    source: str
+    """Folder, zip or manifest, as the user wrote it."""
+    paths: tuple[str, ...] = field(repr=False)
+    labels: tuple[int, ...] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    files: Files = field(repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> bytes:
+        """The bytes of one picture's file.
+
+        Raises:
+            PictureError: gone or damaged since the set was opened.
+        """
+        return self.files.read(self.paths[index])
+
+    def picture(self, index: int) -> Image.Image:
+        """One picture, decoded as `read_picture` does."""
+        return read_picture(self.read(index), name=self.where(index))
+
+    def where(self, index: int) -> str:
+        """What messages call one picture."""
+        return self.files.where(self.paths[index])
+
+    def select(self, indices: Iterable[int]) -> "PictureSet":
+        """The set of these pictures, in this order, and of the identities that they show."""
+        kept = list(indices)
+        present = sorted({self.labels[i] for i in kept})
+        renumbered = {label: number for number, label in enumerate(present)}
+        return PictureSet(
+            source=self.source,
+            paths=tuple(self.paths[i] for i in kept),
+            labels=tuple(renumbered[self.labels[i]] for i in kept),
+            names=tuple(self.names[label] for label in present),
+            files=self.files,
+        )
+
+
+def open_pictures(path: str | Path) -> PictureSet:
+    """Open a folder or zip of identity folders, or a CSV manifest. No picture is decoded.
+
+    - Folder, zip: `NAME/*.jpg`; the names of nested folders are joined (`Greek/character01`). Top folders that all
+      pictures share (`lfw/NAME/…`) are left out of the names. Hidden files, `__MACOSX`, files without a picture's
+      suffix, and pictures beside the identity folders are passed over.
+    - Manifest: a CSV file with the columns `path` (relative to the manifest) and `label`; others are passed over.
+
+    Identities and pictures come in natural order (`s2` before `s10`), the same on every machine.
+
+    Raises:
+        DataError: missing, empty, without identity folders, damaged or unsafe; the message names what and where.
+    """
+    source = Path(path)
+    if source.is_dir():
+        return _from_folders(source, pictures_in_folder(source))
+    if not source.exists():
+        raise DataError(f"{path} does not exist.", hint="Give a folder, zip or CSV manifest of pictures.")
+    if source.suffix.lower() == ".csv":
+        return _from_manifest(source)
+    if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
+        return _from_folders(source, pictures_in_zip(source))
+    raise DataError(f"{path} is neither a folder, a zip nor a CSV manifest.", hint=_LAYOUT)
+
+
+def split_by_identity(pictures: PictureSet, holdout: float, seed: int) -> tuple[PictureSet, PictureSet]:
+    """Hold out a share of the identities, with all their pictures: (train, val).
+
+    At least two identities go to each side, drawn at random from `seed`. Identities with one picture and those with
+    more are split in the same proportion, so both sides have pairs to learn from or to measure. A share of 0 holds
+    out nothing.
+
+    Raises:
+        DataError: fewer than four identities.
+    """
+    if holdout == 0:
+        return pictures, pictures.select(())
+    total = len(pictures.names)
+    if total < 4:
+        raise DataError(
+            f"{pictures.source} has {_count(total, 'identity')}: too few to hold some out.",
+            hint="Give 4 or more, or held-out identities of their own with --val.",
+        )
+    counts = [0] * total
+    for label in pictures.labels:
+        counts[label] += 1
+    order = list(range(total))
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda label: counts[label] == 1)  # stable: those with several pictures first
+    held_out = _every_nth(order, min(max(2, round(holdout * total)), total - 2))
+    train = [i for i, label in enumerate(pictures.labels) if label not in held_out]
+    val = [i for i, label in enumerate(pictures.labels) if label in held_out]
+    return pictures.select(train), pictures.select(val)
+
+
+def require_identities(pictures: PictureSet, at_least: int, *, with_pictures: int = 1) -> None:
+    """Refuse a set with too few identities to learn or measure from.
+
+    Raises:
+        DataError: fewer than `at_least` identities have `with_pictures` pictures or more.
+    """
+    counts = [0] * len(pictures.names)
+    for label in pictures.labels:
+        counts[label] += 1
+    found = sum(count >= with_pictures for count in counts)
+    if found < at_least:
+        several = f" with {with_pictures} pictures or more" if with_pictures > 1 else ""
+        raise DataError(
+            f"{pictures.source} has {_count(found, 'identity')}{several}, and {at_least} are needed.", hint=_LAYOUT
+        )
+
+
+def find_pictures(path: str | Path) -> list[Path]:
+    """The pictures to identify: one file, or all pictures of a folder, flat or nested, in natural order.
+
+    Raises:
+        DataError: missing, or a folder without pictures.
+    """
+    source = Path(path)
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise DataError(f"{path} does not exist.", hint="Give a picture or a folder of pictures.")
+    found = sorted(pictures_in_folder(source), key=_natural)
+    if not found:
+        raise DataError(f"{path} holds no pictures.", hint="Give a picture or a folder of pictures.")
+    return [source / name for name in found]
+
+
+def _from_folders(source: Path, found: list[str]) -> PictureSet:
+    if not found:
+        raise DataError(f"{source} holds no pictures.", hint=_LAYOUT)
+    inside = [path for path in found if "/" in path]
+    if not inside:
+        raise DataError(f"{source} holds {_count(len(found), 'picture')} but no identity folders.", hint=_LAYOUT)
+    prefix = _shared_top(inside)
+    paths = [path.removeprefix(prefix) for path in inside]
+    files: Files = FolderFiles(source / prefix) if source.is_dir() else ZipFiles(source, prefix)
+    return _labeled(source, [(path.rpartition("/")[0], path) for path in paths], files)
+
+
+def _shared_top(paths: list[str]) -> str:
+    """The folders that all paths start with, as far as an identity folder remains below them."""
+    folders = [path.split("/")[:-1] for path in paths]
+    depth = 0
+    while len({tuple(parts[: depth + 1]) for parts in folders}) == 1 and all(len(p) > depth + 1 for p in folders):
+        depth += 1
+    return "".join(f"{part}/" for part in folders[0][:depth])
+
+
+def _from_manifest(source: Path) -> PictureSet:
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as opened:
+            labeled = _manifest_rows(source, csv.DictReader(opened, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{source} is not CSV text ({error}).", hint="Save it as CSV in UTF-8.") from error
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror}.") from error
+    if not labeled:
+        raise DataError(f"{source} lists no pictures.", hint="Add rows of path,label.")
+    return _labeled(source, labeled, FolderFiles(source.parent))
+
+
+def _manifest_rows(source: Path, rows: "csv.DictReader[str]") -> list[tuple[str, str]]:
+    missing = [column for column in ("path", "label") if column not in (rows.fieldnames or ())]
+    if missing:
+        raise DataError(f"{source} has no column {missing[0]!r}.", hint="Its first line must name path and label.")
+    line_of: dict[str, int] = {}
+    labeled = []
+    for row in rows:
+        line = rows.line_num
+        path, label = (row["path"] or "").strip(), (row["label"] or "").strip()
+        if not path or not label:
+            raise DataError(f"{source}, line {line}: {'label' if path else 'path'} is empty.", hint="Fill it in.")
+        if path in line_of:
+            raise DataError(f"{source}, line {line}: {path} is listed in line {line_of[path]} already.")
+        if not (source.parent / path).is_file():
+            raise DataError(
+                f"{source}, line {line}: {path} does not exist.", hint="Paths are relative to the manifest."
+            )
+        line_of[path] = line
+        labeled.append((label, path))
+    return labeled
+
+
+def _labeled(source: Path, labeled: list[tuple[str, str]], files: Files) -> PictureSet:
+    names = sorted({label for label, _ in labeled}, key=_natural)
+    number = {name: i for i, name in enumerate(names)}
+    ordered = sorted(labeled, key=lambda pair: (number[pair[0]], _natural(pair[1])))
+    return PictureSet(
+        source=str(source),
+        paths=tuple(path for _, path in ordered),
+        labels=tuple(number[label] for label, _ in ordered),
+        names=tuple(names),
+        files=files,
+    )
+
+
+def _every_nth(order: list[int], count: int) -> set[int]:
+    """`count` elements at equal distances, from the first on."""
+    return {order[i * len(order) // count] for i in range(count)}
+
+
+def _natural(text: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorts whole numbers by value (the shorter is the smaller), and texts that are then alike by themselves."""
+    parts = [(part.lstrip("0"), i % 2) for i, part in enumerate(re.split(r"(\d+)", text))]
+    return [(len(part) if is_number else 0, part) for part, is_number in parts], text
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"{'only ' if noun == 'identity' else ''}1 {noun}"
+    return f"{number} {noun[:-1] + 'ies' if noun.endswith('y') else noun + 's'}"

@@ -1,0 +1,95 @@
+"""Every error that firstsight raises on purpose.
+
+    FirstsightError                what failed, and what to type next; exit code 1
+    ├── StorageError               disk full, read-only, locked or damaged
+    ├── TrainingError              the run cannot go on (non-finite loss, a rank that died)
+    └── UserError                  the input is at fault; exit code 2
+        ├── DataError              a folder, zip, manifest or table
+        │   └── PictureError       one picture
+        ├── RecipeError            a recipe or a flag
+        ├── ModelError             a model folder
+        ├── GalleryError           a gallery, or a name in it
+        │   ├── AlreadyEnrolled
+        │   ├── NotEnrolled
+        │   └── OtherModel         the templates were made by another model
+        └── MissingExtra           an optional part is not installed
+
+Each message is one sentence that says what happened and where; `hint` says what to do.
+"""
+
+
+class FirstsightError(Exception):
+    """The root of the tree: `message` for the eye, `hint` for the hands.
+
+    Example:
+        >>> raise DataError("photos/ holds no pictures.", hint="Give a folder of NAME/*.jpg.")
+        Traceback (most recent call last):
+        firstsight.errors.DataError: photos/ holds no pictures. Give a folder of NAME/*.jpg.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+def _rebuild(kind: type[FirstsightError], message: str, hint: str) -> FirstsightError:
+    return kind(message, hint=hint)
+
+
+class StorageError(FirstsightError):
+    """The disk or the database failed: full, read-only, locked or damaged."""
+
+
+class TrainingError(FirstsightError):
+    """A training run that cannot go on."""
+
+
+class UserError(FirstsightError):
+    """What was given is at fault, and can be mended by the one who gave it."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """A folder, zip, manifest or table that cannot be used."""
+
+
+class PictureError(DataError):
+    """One picture that cannot be used."""
+
+
+class RecipeError(UserError):
+    """A recipe or a flag with a wrong key, type or value."""
+
+
+class ModelError(UserError):
+    """A model folder that is missing, incomplete or altered."""
+
+
+class GalleryError(UserError):
+    """A gallery that cannot be used as asked."""
+
+
+class AlreadyEnrolled(GalleryError):
+    """The name is in the gallery already."""
+
+
+class NotEnrolled(GalleryError):
+    """The name is not in the gallery."""
+
+
+class OtherModel(GalleryError):
+    """The gallery's templates were made by another model, and cannot be compared."""
+
+
+class MissingExtra(UserError):
+    """An optional part is not installed."""
+
+    def __init__(self, message: str, *, hint: str = "", extra: str = "") -> None:
+        super().__init__(message, hint=hint or f'Type: pip install "firstsight[{extra}]"')

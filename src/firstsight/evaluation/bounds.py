@@ -1,0 +1,109 @@
+"""How far a measured share can be trusted.
+
+N pictures (or other trials), I identities, R resamplings (draws).
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A confidence interval of a share (0 ... 1), and how it was made."""
+
+    low: float
+    high: float
+    method: str
+
+
+def binomial_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
+    """The exact two-sided interval of Clopper and Pearson (1934) for `successes` in `trials` independent trials.
+
+    Example:
+        >>> interval = binomial_interval(0, 100)
+        >>> interval.low, round(interval.high, 4)
+        (0.0, 0.0362)
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = betaincinv(successes, trials - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1.0
+    return Interval(float(low), float(high), "exact binomial")
+
+
+def binomial_upper_bound(successes: int, trials: int, *, confidence: float = 0.95) -> float:
+    """The exact one-sided upper bound of a rate.
+
+    Example:
+        >>> round(binomial_upper_bound(0, 412), 4)  # no error in 412 people
+        0.0072
+    """
+    return binomial_interval(successes, trials, confidence=2 * confidence - 1).high
+
+
+def share_interval(
+    score_N: NDArray[np.number],
+    trials_N: NDArray[np.integer],
+    cluster_N: NDArray[np.integer],
+    *,
+    confidence: float = 0.95,
+    unit: str = "identities",
+) -> Interval:
+    """The interval of a share of successes, where picture n was tried `trials_N[n]` times and scored `score_N[n]`.
+
+    It is the wider of two. The bootstrap over clusters (identities, mostly) knows that some are harder than others,
+    but has no width where all do equally well. The exact binomial still has: it takes each picture for one trial,
+    however often it was tried, which is cautious, as an average of tries varies less than one try.
+    """
+    share = score_N.sum() / trials_N.sum()
+    pictures = int((trials_N > 0).sum())
+    exact = binomial_interval(round(float(share) * pictures), pictures, confidence=confidence)
+    return wider(exact, cluster_bootstrap(score_N, trials_N, cluster_N, confidence=confidence, unit=unit))
+
+
+def cluster_bootstrap(
+    score_N: NDArray[np.number],
+    trials_N: NDArray[np.integer],
+    cluster_N: NDArray[np.integer],
+    *,
+    confidence: float = 0.95,
+    draws: int = 2000,
+    unit: str = "identities",
+) -> Interval:
+    """The percentile bootstrap of the score per trial, with clusters drawn instead of pictures.
+
+    Pictures of one identity succeed or fail together, so they are not independent evidence; identities are.
+    The draws depend on the number of clusters alone: the same data give the same interval.
+    """
+    _, index_N = np.unique(cluster_N, return_inverse=True)
+    score_I = np.bincount(index_N, weights=score_N)
+    trials_I = np.bincount(index_N, weights=trials_N)
+    weights = resampled_identities(len(trials_I), draws=draws)
+    with np.errstate(invalid="ignore"):  # a draw of clusters that were never tried has no share
+        share_R = np.array([(weight_I @ score_I) / (weight_I @ trials_I) for weight_I in weights])
+    return percentile_interval(share_R, confidence=confidence, unit=unit)
+
+
+def wider(one: Interval, other: Interval) -> Interval:
+    """The interval of the two that claims less."""
+    return max(one, other, key=lambda interval: interval.high - interval.low)
+
+
+def resampled_identities(identities: int, *, draws: int) -> Iterator[NDArray[np.float64]]:
+    """For each of `draws` resamplings, how often each identity is drawn when I are drawn with replacement."""
+    rng = np.random.default_rng(identities)
+    for _ in range(draws):
+        yield np.bincount(rng.integers(identities, size=identities), minlength=identities).astype(float)
+
+
+def percentile_interval(
+    value_R: NDArray[np.floating], *, confidence: float = 0.95, unit: str = "identities"
+) -> Interval:
+    """The middle share `confidence` of resampled values; NaN, a draw without data, is left aside."""
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(value_R, [tail, 1 - tail])
+    return Interval(float(low), float(high), f"bootstrap over {unit}")

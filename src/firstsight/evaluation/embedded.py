@@ -1,0 +1,102 @@
+"""A set of pictures as a model sees it. N pictures, K of them readable, D embedding, F pixels of a picture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from firstsight.data.cache import Packed, Skipped, packed_pictures
+from firstsight.data.identities import PictureSet
+from firstsight.evaluation.bounds import Interval
+from firstsight.models.folder import Model
+from firstsight.recognition.embed import embed_pictures
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Embedded:
+    """Pictures, and their embeddings by a model; those of pictures that could not be read are rows of NaN."""
+
+    model: Model
+    pictures: PictureSet
+    packed: Packed
+    embeddings: Float[Tensor, "N D"]
+
+    @property
+    def labels(self) -> Int64[Tensor, "N"]:
+        return torch.tensor(self.pictures.labels)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        return self.packed.skipped
+
+    def readable(self, index: int) -> bool:
+        """Whether a picture could be embedded."""
+        return bool(self.embeddings[index].isfinite().all())
+
+    def as_pixels(self) -> Float[Tensor, "N F"]:
+        """What the network was shown, as 0 ... 255; rows of NaN for pictures that could not be read."""
+        return _spread(self.packed.pixels_NCHW.flatten(1).float(), _readable(self.packed, self.pictures))
+
+    def about(self, protocol: str) -> dict[str, Any]:
+        """What the figures are of."""
+        return {
+            "protocol": protocol,
+            "model": self.model.name,
+            "model_identity": self.model.identity,
+            "data": self.pictures.source,
+        }
+
+    def counts(self) -> dict[str, Any]:
+        """What they rest on."""
+        return {
+            "identities": len(self.pictures.names),
+            "pictures": len(self.pictures),
+            "skipped": len(self.skipped),
+            "skipped_pictures": [f"{path}: {reason}" for path, reason in self.skipped],
+        }
+
+
+def embed(model: Model, pictures: PictureSet, *, on_progress: Callable[[int, int], None] | None = None) -> Embedded:
+    """Decode all pictures of a set, and embed those that can be read.
+
+    Args:
+        model: what to embed them with.
+        pictures: the set.
+        on_progress: called with (pictures done, pictures in all) while they are decoded.
+
+    Raises:
+        DataError: no picture can be read.
+    """
+    packed = packed_pictures(pictures, model.config.preprocessing, on_progress=on_progress)
+    x_KD = embed_pictures(model, list(packed.pixels_NCHW))
+    x_ND = _spread(x_KD, _readable(packed, pictures))
+    return Embedded(model=model, pictures=pictures, packed=packed, embeddings=x_ND)
+
+
+def with_interval(name: str, value: float, interval: Interval) -> dict[str, float]:
+    """A figure and its interval under the keys `name`, `name_low` and `name_high`."""
+    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def far_name(far: float) -> str:
+    """How keys call a rate.
+
+    Example:
+        >>> far_name(0.001)
+        '1e-3'
+    """
+    return f"{far:.0e}".replace("e-0", "e-")
+
+
+def _readable(packed: Packed, pictures: PictureSet) -> Bool[Tensor, "N"]:
+    skipped = {path for path, _ in packed.skipped}
+    return torch.tensor([path not in skipped for path in pictures.paths])
+
+
+def _spread(x_KF: Float[Tensor, "K F"], readable_N: Bool[Tensor, "N"]) -> Float[Tensor, "N F"]:
+    x_NF = x_KF.new_full((len(readable_N), x_KF.shape[1]), torch.nan)
+    x_NF[readable_N] = x_KF
+    return x_NF

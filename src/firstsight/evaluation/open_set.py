@@ -1,0 +1,275 @@
+"""Who is it, if anyone? Some probes show enrolled identities, others strangers (Phillips, Grother, Micheals 2011).
+
+DIR, the detection and identification rate, is the share of known probes whose nearest enrolled identity is the right
+one, at a distance <= the threshold. FPIR, the false positive identification rate, is the share of unknown probes with
+anyone enrolled at a distance <= the threshold. N pictures, D embedding, K known and U unknown identifications.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from firstsight.config import ModelConfig
+from firstsight.data.identities import PictureSet, require_identities
+from firstsight.errors import UserError
+from firstsight.evaluation.bounds import Interval, share_interval
+from firstsight.evaluation.embedded import Embedded, embed, far_name, with_interval
+from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.verification import largest_threshold
+from firstsight.models.folder import Model
+from firstsight.recognition.decision import decide_identify
+from firstsight.recognition.gallery import Gallery
+
+FPIRS = (1e-1, 1e-2, 1e-3)
+PROBES_OF_ONE_STRANGER = 10
+"""Further pictures of the same stranger say little more about strangers."""
+
+
+@dataclass(frozen=True)
+class DirAtFpir:
+    """DIR at the largest threshold at which FPIR <= `target`; missing, with the reason, where it is not supported."""
+
+    target: float
+    dir: float | None = None
+    interval: Interval | None = None
+    threshold: float | None = None
+    fpir: float | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Identifications:
+    """What the gallery answered to each probe, given by its index."""
+
+    picture: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    """Whether the nearest is the identity of the probe; never so for a stranger."""
+    accepted: NDArray[np.bool_]
+    """Whether a user would have been told a name: of `decide_identify` at the threshold."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSet:
+    """Identification with strangers at the door, over many random choices of who is enrolled."""
+
+    known: Identifications
+    unknown: Identifications
+    dir_at_fpir: tuple[DirAtFpir, ...]
+    threshold: float | None
+    dir: float | None
+    """DIR of the decisions at `threshold`, with its interval; None where no threshold was given."""
+    dir_interval: Interval | None
+    fpir: float | None
+    fpir_interval: Interval | None
+    trials: int
+    gallery_size: int
+
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """FPIR and DIR at every distance of a stranger, ascending."""
+        stranger_U = np.sort(self.unknown.distance)
+        detected_K = np.sort(self.known.distance[self.known.right])
+        dir_U = np.searchsorted(detected_K, stranger_U, side="right") / len(self.known.right)
+        return np.arange(1, len(stranger_U) + 1) / len(stranger_U), dir_U
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpenSetEvaluation(Embedded):
+    """Open-set identification on a set of pictures."""
+
+    open_set: OpenSet
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat dict of plain values; shares are fractions, and what the data cannot support is None."""
+        found = self.open_set
+        figures: dict[str, Any] = self.about("open-set")
+        for point in found.dir_at_fpir:
+            name = f"dir_at_fpir_{far_name(point.target)}"
+            if point.interval is None or point.dir is None:
+                figures |= {name: None, f"{name}_refused": point.refused}
+            else:
+                figures |= with_interval(name, point.dir, point.interval)
+                figures |= {f"{name}_threshold": point.threshold, f"{name}_fpir": point.fpir}
+        if found.dir is not None and found.dir_interval and found.fpir is not None and found.fpir_interval:
+            figures |= {"threshold": found.threshold, **with_interval("dir", found.dir, found.dir_interval)}
+            figures |= with_interval("fpir", found.fpir, found.fpir_interval)
+        return {
+            **figures,
+            "interval": "95 %: the wider of exact binomial over pictures and bootstrap over identities",
+            **self.counts(),
+            "trials": found.trials,
+            "gallery_size": found.gallery_size,
+            "known_identifications": len(found.known.right),
+            "unknown_identifications": len(found.unknown.right),
+        }
+
+
+def evaluate_open_set(
+    model: Model,
+    pictures: PictureSet,
+    *,
+    trials: int = 100,
+    seed: int = 0,
+    threshold: float | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> OpenSetEvaluation:
+    """Enroll half of the identities from one picture each; identify all other pictures, strangers included.
+
+    Args:
+        model: what to measure.
+        pictures: of identities that it was not trained on.
+        trials: random choices of who is enrolled, and with which picture.
+        seed: of these choices.
+        threshold: where decisions are taken; by default the model's own operating point.
+        on_progress: called with (pictures done, pictures in all) while they are decoded.
+
+    Raises:
+        DataError: fewer than two identities with two pictures, or no picture can be read.
+    """
+    require_identities(pictures, 2, with_pictures=2)
+    embedded = embed(model, pictures, on_progress=on_progress)
+    if threshold is None and model.config.operating_point is not None:
+        threshold = model.config.operating_point.threshold
+    found = open_set(embedded.embeddings, embedded.labels, trials=trials, seed=seed, threshold=threshold)
+    return OpenSetEvaluation(**vars(embedded), open_set=found)
+
+
+def open_set(
+    x_ND: Float[Tensor, "N D"],
+    labels_N: Int64[Tensor, "N"],
+    *,
+    trials: int = 100,
+    seed: int = 0,
+    threshold: float | None = None,
+    fpirs: Sequence[float] = FPIRS,
+) -> OpenSet:
+    """In each trial enroll one picture each of a random half of the identities, and identify all other pictures.
+
+    A row of NaN is a picture that could not be embedded: as a probe it is at distance 4 from everyone, and whoever
+    was to be enrolled with it is not in that trial's gallery.
+
+    Raises:
+        UserError: fewer than two identities, or none with two pictures.
+    """
+    labels = labels_N.numpy()
+    identities, counts = np.unique(labels, return_counts=True)
+    if len(identities) < 2 or (counts < 2).all():
+        raise UserError(
+            f"Strangers cannot be told from the enrolled on {len(identities)} identities, of which "
+            f"{(counts > 1).sum()} have a second picture.",
+            hint="Give pictures of two identities or more, two pictures of each.",
+        )
+    rng = np.random.default_rng(seed)
+    known, unknown = [], []
+    with Gallery("sqlite://") as gallery:
+        gallery.bind_model(Model(nn.Identity(), ModelConfig(identity="evaluation"), name="evaluation"))
+        space = _Probes(gallery, x_ND, labels, threshold)
+        for _ in range(trials):
+            chosen = rng.permutation(identities)[: len(identities) // 2]
+            order = rng.permutation(np.flatnonzero(np.isin(labels, chosen)))
+            enrolled_C = order[np.unique(labels[order], return_index=True)[1]]
+            others = np.setdiff1d(np.arange(len(labels)), enrolled_C)
+            is_known = np.isin(labels[others], chosen)
+            space.enroll(enrolled_C)
+            known.append(space.identify(others[is_known]))
+            unknown.append(space.identify(others[~is_known]))
+    return _rates(_joined(known), _joined(unknown), labels, fpirs, threshold, trials, len(identities) // 2)
+
+
+class _Probes:
+    """Pictures of a set, enrolled in and identified against a real gallery."""
+
+    def __init__(
+        self, gallery: Gallery, x_ND: Float[Tensor, "N D"], labels: NDArray[np.int64], threshold: float | None
+    ) -> None:
+        self._gallery = gallery
+        self._labels = labels
+        self._threshold = threshold
+        self._q_ND, embedded_N = templates(x_ND)
+        self._embedded = embedded_N.numpy()
+
+    def enroll(self, picture_C: NDArray[np.int64]) -> None:
+        picture_C = picture_C[self._embedded[picture_C]]
+        self._gallery.clear()
+        if len(picture_C):
+            self._gallery.enroll_many(
+                [str(label) for label in self._labels[picture_C]], self._q_ND[torch.from_numpy(picture_C)]
+            )
+
+    def identify(self, picture_M: NDArray[np.int64]) -> Identifications:
+        distance_M = np.full(len(picture_M), FARTHEST)
+        right_M, accepted_M = np.zeros(len(picture_M), bool), np.zeros(len(picture_M), bool)
+        known = np.flatnonzero(self._embedded[picture_M])
+        nearest = self._gallery.search(self._q_ND[torch.from_numpy(picture_M[known])])
+        threshold = -1.0 if self._threshold is None else self._threshold
+        for i, matches in zip(known, nearest, strict=True):
+            decision = decide_identify(matches, threshold)
+            if decision.distance is not None:
+                distance_M[i] = decision.distance
+                right_M[i] = decision.nearest == str(self._labels[picture_M[i]])
+                accepted_M[i] = decision.accepted
+        return Identifications(picture_M, distance_M, right_M, accepted_M)
+
+
+def _joined(parts: Sequence[Identifications]) -> Identifications:
+    return Identifications(
+        *(np.concatenate([getattr(part, field) for part in parts]) for field in Identifications.__dataclass_fields__)
+    )
+
+
+def _rates(
+    known: Identifications,
+    unknown: Identifications,
+    labels: NDArray[np.int64],
+    fpirs: Sequence[float],
+    threshold: float | None,
+    trials: int,
+    gallery_size: int,
+) -> OpenSet:
+    comparisons = int(np.minimum(np.bincount(labels), PROBES_OF_ONE_STRANGER).sum())
+    points = []
+    for target in fpirs:
+        if target * comparisons >= 3 - 1e-9:
+            at = largest_threshold(np.append(known.distance, unknown.distance), unknown.distance, target)
+            points.append(_at(known, unknown, labels, target, at))
+        else:
+            reason = (
+                f"FPIR {target:.0e} needs {3 / target:,.0f} probes of strangers, and there are {comparisons:,}, of "
+                f"one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {3 / comparisons:.2g}."
+            )
+            points.append(DirAtFpir(target, refused=reason))
+    dir_, dir_interval = _share(known, known.right & known.accepted, labels)
+    fpir, fpir_interval = _share(unknown, unknown.accepted, labels)
+    given = threshold is not None
+    return OpenSet(
+        known=known,
+        unknown=unknown,
+        dir_at_fpir=tuple(points),
+        threshold=threshold,
+        dir=dir_ if given else None,
+        dir_interval=dir_interval if given else None,
+        fpir=fpir if given else None,
+        fpir_interval=fpir_interval if given else None,
+        trials=trials,
+        gallery_size=gallery_size,
+    )
+
+
+def _at(
+    known: Identifications, unknown: Identifications, labels: NDArray[np.int64], target: float, threshold: float
+) -> DirAtFpir:
+    dir_, interval = _share(known, known.right & (known.distance <= threshold), labels)
+    return DirAtFpir(target, dir_, interval, threshold, float((unknown.distance <= threshold).mean()))
+
+
+def _share(probes: Identifications, success: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[float, Interval]:
+    """The share of successes, and its interval over pictures and identities, however often each was a probe."""
+    count_N = np.bincount(probes.picture, minlength=len(labels))
+    success_N = np.bincount(probes.picture, weights=success, minlength=len(labels))
+    return float(success.mean()), share_interval(success_N, count_N, labels)

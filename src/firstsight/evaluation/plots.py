@@ -1,0 +1,187 @@
+"""Curves as matplotlib figures.
+
+Ink is one placeholder color, which the report turns into the reader's own text color, light or dark. Data are drawn
+in the colors of Okabe and Ito, which stay apart for color-blind eyes; what matters also differs in dash or label.
+
+U updates, T thresholds.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+INK = "#010203"
+"""Text and axes; the report replaces it."""
+SAME, DIFFERENT, BASELINE = "#0072B2", "#D55E00", "#8a8f98"
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F00", "#9467BD")
+
+DET_SHARES = (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
+
+Curve = tuple[ArrayLike, ArrayLike]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of every figure, while one is made or saved."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({
+            "svg.fonttype": "none", "svg.hashsalt": "firstsight", "font.size": 10, "axes.titlesize": 10.5,
+            "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+            "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+            "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4,
+            "lines.linewidth": 1.8, "grid.color": INK, "grid.alpha": 0.12, "grid.linewidth": 0.6,
+            "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+            "figure.constrained_layout.use": True,
+        })  # fmt: skip
+        yield
+
+
+def training_curves(loss_U: ArrayLike, active_U: ArrayLike) -> Figure:
+    """The loss and the share of active triplets (0 ... 1) over the updates, one panel each."""
+    with style():
+        figure = Figure(figsize=(7, 4.2))
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        for axes, values, color, name in (
+            (upper, loss_U, SAME, "Loss"),
+            (lower, active_U, COLORS[2], "Active triplets"),
+        ):
+            value_U = np.asarray(values, dtype=float)
+            update_U = np.arange(1, len(value_U) + 1)
+            axes.plot(update_U, value_U, color=color, alpha=0.3, linewidth=0.8)
+            axes.plot(update_U, _smooth(value_U), color=color)
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y")
+            axes.set_ylabel(name)
+        lower.yaxis.set_major_formatter(FuncFormatter(share_label))
+        lower.set_xlabel("Update")
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+        lower.margins(x=0.01)
+        return figure
+
+
+def roc(
+    curves: Mapping[str, Curve],
+    *,
+    smallest: float = 1e-4,
+    labels: tuple[str, str] = ("False accepts (FAR)", "Same pairs accepted (VAL)"),
+    chance: bool = True,
+) -> Figure:
+    """Named (FAR, VAL) curves; the FAR axis is logarithmic, as false accepts matter by their order of magnitude.
+
+    The first curve is the one in question; the others are drawn beside it, dashed. With other labels it shows DIR
+    against FPIR as well.
+    """
+    with style():
+        figure = Figure(figsize=(5.2, 4.2))
+        axes = figure.subplots()
+        for i, (name, (far, val)) in enumerate(curves.items()):
+            far_T, val_T = _thinned_curve(np.maximum(np.asarray(far, float), smallest / 10), np.asarray(val, float))
+            axes.step(far_T, val_T, where="post", label=name, **_line(i))
+        if chance:
+            by_chance = np.geomspace(smallest, 1, 50)
+            axes.plot(by_chance, by_chance, color=BASELINE, linewidth=0.9, linestyle=":", label="Chance")
+        axes.set(xscale="log", xlim=(smallest, 1), ylim=(0, 1.01), xlabel=labels[0], ylabel=labels[1])
+        axes.xaxis.set_major_formatter(FuncFormatter(share_label))
+        axes.yaxis.set_major_formatter(FuncFormatter(share_label))
+        axes.grid()
+        if len(axes.lines) > 1:
+            axes.legend(loc="lower right")
+        return figure
+
+
+def det(curves: Mapping[str, Curve], *, smallest: float = 1e-4) -> Figure:
+    """Named (FAR, VAL) curves as false rejects against false accepts, both on probit axes (Martin et al. 1997).
+
+    Where distances of same and of different pairs are normally distributed, the curve is a straight line.
+    """
+    from scipy.special import ndtri
+
+    shares = np.array([share for share in DET_SHARES if smallest <= share <= 0.5])
+    with style():
+        figure = Figure(figsize=(5.2, 4.2))
+        axes = figure.subplots()
+        for i, (name, (far, val)) in enumerate(curves.items()):
+            far_T, val_T = _thinned_curve(np.asarray(far, float), np.asarray(val, float))
+            rates_2T = np.clip([far_T, 1 - val_T], smallest / 10, 1 - smallest / 10)
+            axes.plot(*ndtri(rates_2T), label=name, **_line(i))
+        limits = ndtri([smallest, 0.5])
+        axes.plot(limits, limits, color=BASELINE, linewidth=0.9, linestyle=":", label="Equal errors")
+        ticks, names = ndtri(shares), [share_label(share) for share in shares]
+        axes.set(xlim=limits, ylim=limits, xlabel="False accepts (FAR)", ylabel="Same pairs rejected (FRR)")
+        axes.set_xticks(ticks, names)
+        axes.set_yticks(ticks, names)
+        axes.grid()
+        axes.legend(loc="upper right")
+        return figure
+
+
+def distance_histogram(
+    same_count: ArrayLike, different_count: ArrayLike, edges: ArrayLike, *, threshold: float | None = None
+) -> Figure:
+    """How far apart same and different pairs lie, each as a share of its own; `edges` bound the bins."""
+    with style():
+        figure = Figure(figsize=(5.2, 4.2))
+        axes = figure.subplots()
+        edge = np.asarray(edges, dtype=float)
+        for counts, color, dash, name in (
+            (same_count, SAME, "-", "Same identity"), (different_count, DIFFERENT, "--", "Different identities"),
+        ):  # fmt: skip
+            count = np.asarray(counts, dtype=float)
+            share = count / max(count.sum(), 1)
+            axes.stairs(share, edge, fill=True, color=color, alpha=0.22)
+            axes.stairs(share, edge, color=color, linewidth=1.6, linestyle=dash, label=name)
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=":", label=f"Threshold {threshold:.2f}")
+        axes.set(xlabel="Squared L2 distance", ylabel="Share of pairs", xlim=(edge[0], edge[-1]))
+        axes.yaxis.set_major_formatter(FuncFormatter(share_label))
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+        return figure
+
+
+def _line(i: int) -> dict[str, Any]:
+    if i == 0:
+        return {"color": SAME}
+    return {"color": (DIFFERENT, COLORS[2], COLORS[3])[(i - 1) % 3], "linestyle": "--", "linewidth": 1.4}
+
+
+def _smooth(value_U: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A running mean over a thirtieth of the run, centered, shorter at the ends."""
+    width = min(max(1, len(value_U) // 30), (len(value_U) - 1) // 2)
+    kernel = np.ones(2 * width + 1)
+    return np.convolve(value_U, kernel, "same") / np.convolve(np.ones_like(value_U), kernel, "same")
+
+
+def _thinned_curve(
+    far_T: NDArray[np.float64], val_T: NDArray[np.float64], points: int = 600
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The points of a long curve that the eye can tell apart, evenly spread over the logarithm of the FAR."""
+    if len(far_T) <= points:
+        return far_T, val_T
+    wanted = np.geomspace(max(far_T[0], 1e-9), max(far_T[-1], 1e-9), points)
+    # of equal FARs the last one: its VAL is the highest
+    keep = np.unique(np.clip(np.searchsorted(far_T, wanted, "right") - 1, 0, len(far_T) - 1))
+    return far_T[keep], val_T[keep]
+
+
+def share_label(value: float, _: object = None) -> str:
+    """A share in percent without trailing zeros.
+
+    Example:
+        >>> share_label(0.001)
+        '0.1 %'
+    """
+    return f"{value * 100:.6f}".rstrip("0").rstrip(".") + " %"
+
+
+def short(text: str, length: int = 20) -> str:
+    """A name as it can stand below a picture: on one line, cut where it is long, and never taken for a formula."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text).replace("$", r"\$")
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,91 @@
+"""The figures of a model on pictures of identities that it was not trained on. N pictures, D embedding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from firstsight.config import OperatingPoint
+from firstsight.data.identities import PictureSet, require_identities
+from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.identification import OneShot, one_shot, pixel_one_shot
+from firstsight.evaluation.verification import Verification, operating_point, verification, verification_figures
+from firstsight.models.folder import Model
+
+INTERVALS = "95 %: the wider of exact binomial over pictures and bootstrap over identities"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluation(Embedded):
+    """One-shot identification and pairwise verification on one set of pictures.
+
+    The indices in `one_shot`, `pixels` (the baseline) and `verification` are those of the set.
+    """
+
+    one_shot: OneShot
+    pixels: OneShot
+    verification: Verification
+    operating_point: OperatingPoint
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat dict of plain values; shares are fractions, and what the data cannot support is None."""
+        found, pairs = self.one_shot, self.verification.pairs
+        return {
+            **self.about("one-shot and pairs"),
+            **with_interval("accuracy", found.accuracy, found.interval),
+            "error": 1 - found.accuracy,
+            **with_interval("pixel_accuracy", self.pixels.accuracy, self.pixels.interval),
+            **verification_figures(self.verification),
+            "threshold": self.operating_point.threshold,
+            "threshold_target_far": self.operating_point.target,
+            "interval": INTERVALS,
+            **self.counts(),
+            "trials": found.trials,
+            "ways": found.ways,
+            "identifications": found.identifications,
+            "pairs": len(pairs.same),
+            "same_pairs": int(pairs.same.sum()),
+            "different_pairs": int((~pairs.same).sum()),
+            "pairs_sampled": not pairs.complete,
+        }
+
+
+def evaluate(
+    model: Model,
+    pictures: PictureSet,
+    *,
+    trials: int = 200,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Embed all pictures, then recognize each identity from one of them and compare every two.
+
+    Args:
+        model: what to measure.
+        pictures: of identities that the model was not trained on; the figures are worth nothing otherwise.
+        trials: random choices of the one picture that each identity is enrolled with.
+        seed: of these choices.
+        on_progress: called with (pictures done, pictures in all) while they are decoded.
+
+    Raises:
+        DataError: fewer than two identities with two pictures, or no picture can be read.
+    """
+    require_identities(pictures, 2, with_pictures=2)
+    embedded = embed(model, pictures, on_progress=on_progress)
+    x_ND, labels_N = embedded.embeddings, embedded.labels
+    return Evaluation(
+        **vars(embedded),
+        one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed),
+        pixels=pixel_one_shot(embedded.as_pixels(), labels_N, trials=trials, seed=seed),
+        verification=verification(x_ND, labels_N),
+        operating_point=operating_point(x_ND, labels_N),
+        seed=seed,
+    )
+
+
+def embed_set(model: Model, pictures: PictureSet) -> Float[Tensor, "N D"]:
+    """The embedding of each picture of a set; a row of NaN for one that cannot be read."""
+    return embed(model, pictures).embeddings

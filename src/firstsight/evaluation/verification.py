@@ -1,0 +1,234 @@
+"""Are these two pictures of the same identity? Distances of pairs, and the rates they lead to (FaceNet, section 4).
+
+N pictures, D embedding, P pairs, I identities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from firstsight.config import OperatingPoint
+from firstsight.errors import UserError
+from firstsight.evaluation.bounds import Interval, binomial_interval, percentile_interval, wider
+from firstsight.evaluation.embedded import far_name, with_interval
+from firstsight.evaluation.pairs import (
+    MAX_PAIRS,
+    PAIRS_OF_TWO_IDENTITIES,
+    Pairs,
+    distinct,
+    picture_pairs,
+    resampled_pairs,
+)
+from firstsight.functional import curves
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+NOTHING = -1.0
+"""A threshold that no distance is below."""
+
+
+@dataclass(frozen=True)
+class ValAtFar:
+    """The share of same pairs accepted (`val`) at the largest threshold at which FAR <= `target`.
+
+    Where the pairs cannot support the target, `refused` says why, and the figures are missing.
+    """
+
+    target: float
+    val: float | None = None
+    interval: Interval | None = None
+    threshold: float | None = None
+    far: float | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What the distances of pairs say about a model."""
+
+    pairs: Pairs
+    curve: curves.Curve
+    auc: float
+    auc_interval: Interval
+    eer: float
+    eer_interval: Interval
+    val_at_far: tuple[ValAtFar, ...]
+    mean_same: float
+    mean_different: float
+
+    def histogram(self, bins: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Counts of same and of different pairs, and the edges of the bins: from 0 to the largest distance.
+
+        By default there are as many bins as the square root of the rarer kind of pair, from 20 to 80.
+        """
+        same_P = self.pairs.same.numpy()
+        bins = bins or min(max(round(min(same_P.sum(), (~same_P).sum()) ** 0.5), 20), 80)
+        distance_P = self.pairs.distances.double().numpy()
+        edges = np.linspace(0, float(distance_P.max()) or 1.0, bins + 1)
+        return np.histogram(distance_P[same_P], edges)[0], np.histogram(distance_P[~same_P], edges)[0], edges
+
+
+def verification(
+    x_ND: Float[Tensor, "N D"],
+    labels_N: Int64[Tensor, "N"],
+    *,
+    max_pairs: int = MAX_PAIRS,
+    fars: Sequence[float] = FARS,
+) -> Verification:
+    """Compare every two pictures as the gallery does, by their int8 templates.
+
+    Above `max_pairs` pairs, half of them same and half different are drawn at random with replacement, always the
+    same ones. A row of NaN is a picture that could not be embedded: it is at distance 4 from every other.
+
+    Raises:
+        UserError: no two pictures of one identity, or one identity only.
+    """
+    return verify_pairs(picture_pairs(x_ND, labels_N, max_pairs=max_pairs), fars=fars)
+
+
+def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
+    """The figures of pairs whose distances are known, whatever the measure.
+
+    Raises:
+        UserError: no same or no different pair.
+    """
+    curve = curves.roc(pairs.distances, pairs.same)
+    refusals = [unsupported(far, pairs) for far in fars]
+    auc_R, eer_R, val_RF = _resampled(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
+    val_columns = iter(val_RF.T)
+    return Verification(
+        pairs,
+        curve,
+        auc=curves.auc(curve),
+        auc_interval=percentile_interval(auc_R),
+        eer=curves.equal_error_rate(curve),
+        eer_interval=percentile_interval(eer_R),
+        val_at_far=tuple(
+            ValAtFar(far, refused=why) if why else _val_at_far(far, pairs, curve, next(val_columns))
+            for far, why in zip(fars, refusals, strict=True)
+        ),
+        mean_same=float(pairs.distances[pairs.same].double().mean()),
+        mean_different=float(pairs.distances[~pairs.same].double().mean()),
+    )
+
+
+def operating_point(
+    x_ND: Float[Tensor, "N D"],
+    labels_N: Int64[Tensor, "N"],
+    *,
+    target: float | None = None,
+    max_pairs: int = MAX_PAIRS,
+) -> OperatingPoint:
+    """The largest distance seen at which at most the share `target` of the different pairs is accepted.
+
+    Without a target, the tightest of 1e-1, 1e-2, 1e-3 ... that the pairs support (see `unsupported`), or 1e-1 where
+    they support none. Where even the smallest distance would accept too many, the threshold is -1: nothing passes.
+
+    Raises:
+        UserError: one identity only, or a target that the pairs cannot support.
+    """
+    pairs = picture_pairs(x_ND, labels_N, max_pairs=max_pairs)
+    if pairs.same.all():
+        raise UserError("A threshold needs pictures of two identities or more.", hint="Add pictures of another one.")
+    if target is None:
+        supported = [10.0**-i for i in range(1, 7) if not unsupported(10.0**-i, pairs)]
+        target = min(supported, default=0.1)
+    elif why := unsupported(target, pairs):
+        raise UserError(why, hint="Give a larger target, or pictures of more identities.")
+    threshold = largest_threshold(pairs.distances.numpy(), pairs.distances[~pairs.same].numpy(), target)
+    return OperatingPoint(
+        threshold=threshold,
+        target=target,
+        accepted=int((pairs.distances[~pairs.same] <= threshold).sum()),
+        comparisons=int((~pairs.same).sum()),
+        identities=pairs.identities,
+    )
+
+
+def unsupported(far: float, pairs: Pairs) -> str:
+    """Why a false accept rate cannot be measured on these pairs, and the tightest that can; empty where it can.
+
+    A rate of f needs 3/f comparisons: with fewer, not even zero accepted would bound the rate below f at 95 %. Of
+    the pairs of the same two identities at most 100 count, for they say little more about strangers.
+    """
+    comparisons = pairs.comparisons
+    if far * comparisons >= 3 - 1e-9:
+        return ""
+    return (
+        f"FAR {far:.0e} needs {3 / far:,.0f} comparisons of different identities, and there are {comparisons:,}, "
+        f"of the same two at most {PAIRS_OF_TWO_IDENTITIES} counted: the tightest FAR is {3 / max(comparisons, 3):.2g}."
+    )
+
+
+def largest_threshold(distance_P: NDArray[np.floating], different_Q: NDArray[np.floating], target: float) -> float:
+    """The largest of the distances seen at which at most the share `target` of the different ones is accepted.
+
+    -1 where even the smallest distance accepts more.
+    """
+    allowed = int(target * len(different_Q) * (1 + 1e-12))  # 0.29 x 100 is 28.999999999999996
+    beyond = np.sort(different_Q)[allowed] if allowed < len(different_Q) else np.inf
+    return float(distance_P[distance_P < beyond].max(initial=NOTHING))
+
+
+def verification_figures(result: Verification) -> dict[str, Any]:
+    """The figures as a flat dict; one that the pairs cannot support is None, and `..._refused` says why."""
+    figures: dict[str, Any] = {
+        **with_interval("auc", result.auc, result.auc_interval),
+        **with_interval("eer", result.eer, result.eer_interval),
+    }
+    for point in result.val_at_far:
+        name = f"val_at_far_{far_name(point.target)}"
+        if point.interval is None or point.val is None:
+            figures |= {name: None, f"{name}_refused": point.refused}
+        else:
+            figures |= with_interval(name, point.val, point.interval)
+            figures |= {f"{name}_threshold": point.threshold, f"{name}_far": point.far}
+    return figures | {"mean_distance_same": result.mean_same, "mean_distance_different": result.mean_different}
+
+
+def _val_at_far(far: float, pairs: Pairs, curve: curves.Curve, val_R: NDArray[np.float64]) -> ValAtFar:
+    at = int((curve.far <= far).nonzero()[-1])
+    val = float(curve.val[at])
+    pictures = distinct(pairs.left[pairs.same], pairs.right[pairs.same])
+    exact = binomial_interval(round(val * pictures), pictures)
+    threshold = max(float(curve.thresholds[at]), NOTHING)
+    return ValAtFar(far, val, wider(exact, percentile_interval(val_R)), threshold, float(curve.far[at]))
+
+
+def _resampled(
+    pairs: Pairs, fars: Sequence[float], *, draws: int = 300, at_most: int = 60_000
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """AUC, EER (R) and VAL at each FAR (R x F), with identities drawn with replacement."""
+    kept_P = _thinned(pairs, at_most)
+    distance_P, order_P = pairs.distances[kept_P].sort()
+    kept_P = kept_P[order_P]
+    same_P = pairs.same[kept_P].numpy()
+    last_P = np.append(np.diff(distance_P.numpy()) > 0, True)  # of tied distances, the last: they pass together
+    auc, eer, val = [], [], []
+    for weight_P in resampled_pairs(pairs, kept_P, draws=draws):
+        same_T = np.append(0, np.cumsum(weight_P * same_P)[last_P])
+        different_T = np.append(0, np.cumsum(weight_P)[last_P]) - same_T
+        if not same_T[-1] or not different_T[-1]:
+            continue  # all draws fell on one identity, or on identities without same pairs
+        val_T, far_T = same_T / same_T[-1], different_T / different_T[-1]
+        auc.append(np.trapezoid(val_T, far_T))
+        eer.append(np.interp(1, far_T + val_T, far_T))  # where false accepts are as many as false rejects
+        val.append([val_T[np.searchsorted(far_T, far, side="right") - 1] for far in fars])
+    return np.array(auc), np.array(eer), np.array(val).reshape(len(auc), len(fars))
+
+
+def _thinned(pairs: Pairs, at_most: int) -> Int64[Tensor, "K"]:
+    """Which pairs to resample: all, or `at_most` drawn with the share of same pairs kept in reason."""
+    if len(pairs.same) <= at_most:
+        return torch.arange(len(pairs.same))
+    rng = np.random.default_rng(0)
+    drawn = []
+    for kind_P in (pairs.same, ~pairs.same):
+        all_of_kind = kind_P.nonzero().squeeze(1).numpy()
+        drawn.append(rng.choice(all_of_kind, size=min(len(all_of_kind), at_most // 2), replace=False))
+    return torch.from_numpy(np.concatenate(drawn))

@@ -1,0 +1,24 @@
+"""A plain convolutional trunk: stages of convolution, batch normalization, ReLU, and halving.
+
+B batch, C channels, H height, W width.
+"""
+
+from torch import nn
+
+
+def conv_trunk(input_channels: int, height: int, width: int, channels: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+    """Build the trunk B x C x H x W -> B x features, and say how many features it has.
+
+    Each stage halves height and width (rounding up, so that no row or column of pixels is ignored).
+    """
+    stages: list[nn.Module] = []
+    for out_channels in channels:
+        stages += [
+            nn.Conv2d(input_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=2, ceil_mode=True),
+        ]
+        input_channels = out_channels
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return nn.Sequential(*stages, nn.Flatten()), input_channels * height * width

@@ -1,0 +1,189 @@
+"""The model folder: config.json + model.safetensors, the layout of the Hugging Face hub. No pickle anywhere."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from firstsight.config import ModelConfig, OperatingPoint, checked, to_plain
+from firstsight.errors import ModelError, RecipeError, StorageError
+from firstsight.models.registry import CUSTOM, build_network
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, ready to use.
+
+    `network` is in evaluation mode and maps preprocessed pictures, float32 B x C x H x W, to unit embeddings
+    B x D. `identity` (SHA-256, hex) is carried by every template it makes. `name` is how the user called it.
+    """
+
+    network: nn.Module
+    config: ModelConfig
+    name: str
+    folder: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        return self.config.identity
+
+    @property
+    def device(self) -> torch.device:
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
+
+def make_model(network: nn.Module, config: ModelConfig, *, name: str) -> Model:
+    """Bind a network to its config, with the identity that its weights and preprocessing give it."""
+    return _bind(network, config, _weights_bytes(network), name=name)
+
+
+def save_model(model: Model, folder: str | Path) -> Model:
+    """Write the model folder, whole or not at all; an older one at the same place is replaced.
+
+    Raises:
+        StorageError: the folder cannot be written (read-only, disk full).
+    """
+    folder = Path(folder)
+    weights = _weights_bytes(model.network)
+    model = dataclasses.replace(_bind(model.network, model.config, weights, name=model.name), folder=folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write(fresh / WEIGHTS, weights)
+            _write(fresh / CONFIG, json.dumps(to_plain(model.config), indent=2, ensure_ascii=False).encode())
+            fresh.chmod(0o755)
+            _swap_in(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"The model folder {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
+        ) from error
+    return model
+
+
+def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, device: str = "cpu") -> Model:
+    """Load a model folder, or the `model/` of a run folder.
+
+    `network` is needed for a model that was trained from a module of your own: an instance of it, whose weights
+    are replaced by those of the folder.
+
+    Raises:
+        ModelError: nothing there, a file missing, or a file altered since it was written.
+    """
+    folder = _find(name_or_folder)
+    config = read_config(folder)
+    weights = _read(folder / WEIGHTS)
+    if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
+        raise _altered(folder / WEIGHTS)
+    if config.identity != _identity(config):
+        raise _altered(folder / CONFIG)
+    if config.network.name == CUSTOM and network is None:
+        raise ModelError(
+            f"The model {folder} was trained from a network of your own.", hint="load_model(folder, network=Mine())."
+        )
+    network = network or build_network(config.network, config.preprocessing)
+    try:
+        network.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ModelError(
+            f"The weights in {folder} do not fit the network {config.network.name}: {reason}",
+            hint="Name the folder whose config.json belongs to these weights.",
+        ) from error
+    return Model(network.to(device).eval(), config, name=str(name_or_folder), folder=folder)
+
+
+def set_operating_point(model: Model, point: OperatingPoint) -> Model:
+    """The same model with a default operating point. Its identity stays: templates remain comparable."""
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, operating_point=point))
+
+
+def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str) -> Model:
+    config = dataclasses.replace(config, weights_sha256=hashlib.sha256(weights).hexdigest())
+    config = dataclasses.replace(config, identity=_identity(config))
+    return Model(network.eval(), config, name=name)
+
+
+def _identity(config: ModelConfig) -> str:
+    keys = {"network": to_plain(config.network), "preprocessing": to_plain(config.preprocessing)}
+    text = config.weights_sha256 + json.dumps(keys, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _weights_bytes(network: nn.Module) -> bytes:
+    weights: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    return weights
+
+
+def _find(name_or_folder: str | Path) -> Path:
+    folder = Path(name_or_folder)
+    for candidate in (folder, folder / "model"):
+        if (candidate / CONFIG).is_file() or (candidate / WEIGHTS).is_file():
+            return candidate
+    hint = "Train one with: firstsight train --data PICTURES --out runs/mine"
+    if not folder.exists():
+        raise ModelError(f"There is no model {name_or_folder}.", hint=hint)
+    raise ModelError(f"{folder} is not a model folder: it has no {CONFIG}.", hint=hint)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config.json of a model folder.
+
+    Raises:
+        ModelError: missing, damaged, or from a newer firstsight.
+    """
+    path = folder / CONFIG
+    try:
+        tables: Any = json.loads(_read(path))
+        version = tables["format"]
+        if version != ModelConfig().format:
+            raise ModelError(f"{path} has format {version}, which this firstsight does not know.", hint="Upgrade it.")
+        config: ModelConfig = checked(ModelConfig, tables, where=str(path))
+    except (ValueError, TypeError, KeyError, RecipeError) as error:
+        raise ModelError(
+            f"{path} is damaged: {error}", hint="Copy the model folder anew, or train it again."
+        ) from error
+    return config
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"The model folder lacks {path}: {error.strerror}.", hint="Copy it anew, or train it again."
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap_in(fresh: Path, folder: Path) -> None:
+    """Put `fresh` where `folder` is. A folder cannot replace another in one step: the old one steps aside first."""
+    if folder.exists():
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-old-", dir=folder.parent) as aside:
+            os.rename(folder, Path(aside) / "old")
+            os.rename(fresh, folder)
+    else:
+        os.rename(fresh, folder)
+
+
+def _altered(path: Path) -> ModelError:
+    return ModelError(f"{path} was altered after it was written.", hint="Copy the model folder anew.")

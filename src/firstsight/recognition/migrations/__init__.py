@@ -1,0 +1,1 @@
+"""The gallery's formats, one file each, run by storage.py through Alembic."""

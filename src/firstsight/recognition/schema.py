@@ -1,0 +1,66 @@
+"""The gallery's tables, as the newest migration leaves them (a test compares the two). Times are UTC."""
+
+import sqlalchemy as sa
+
+FORMAT = "0001"  # the newest migration; a later one counts on
+VERSION_TABLE = "gallery_format"
+MAX_NAME = 200
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row. Every write locks it first, so writers stand in line and template ids are committed in their order.
+gallery = sa.Table(
+    "gallery",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model_identity", sa.String(64), nullable=False),  # empty before the first enrollment
+    sa.Column("model_name", sa.String, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),  # identities: counted here, since count(*) reads them all
+)
+
+# Ids are never used twice: that is how another process sees what is new.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(MAX_NAME), nullable=False, unique=True),
+    sa.Column("enrolled_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+templates = sa.Table(
+    "templates",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("identity_id", sa.ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("model_identity", sa.String(64), nullable=False),
+    sa.Column("template", sa.LargeBinary, nullable=False),  # D bytes, int8
+    sa.Column("picture", sa.LargeBinary),  # PNG of the network's input
+    sa.Column("enrolled_at", sa.DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Identities first ... last are gone: numbers only. That is how another process sees what is to be forgotten.
+forgotten = sa.Table(
+    "forgotten",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("first_identity", sa.Integer, nullable=False),
+    sa.Column("last_identity", sa.Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+operating_points = sa.Table(
+    "operating_points",
+    metadata,
+    sa.Column("model_identity", sa.String(64), primary_key=True),
+    sa.Column("point", sa.JSON, nullable=False),  # config.OperatingPoint
+    sa.Column("set_at", sa.DateTime, nullable=False),
+)

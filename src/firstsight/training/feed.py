@@ -1,0 +1,70 @@
+"""What the loop eats: a plan of batches for each epoch, and the tensors of one batch.
+
+N examples, B batch, C channels, H height, W width, S orientations.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from firstsight.config import Recipe
+from firstsight.data.augment import augment
+from firstsight.data.batches import identity_batches
+from firstsight.data.pictures import to_input
+from firstsight.errors import RecipeError
+from firstsight.training.randomness import generator_for
+
+
+class Feed(NamedTuple):
+    """`plan(epoch)` lists the batches of an epoch as example indices; `fetch(indices, generator)` gives one
+    batch as (input, target)."""
+
+    plan: Callable[[int], Sequence[Tensor]]
+    fetch: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
+def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor, "N"], recipe: Recipe) -> Feed:
+    """P x K batches of augmented pictures and the numbers of their identities.
+
+    With S = `recipe.data.orientations` above 1, each picture is S examples: example s·N + i is picture i in
+    orientation s, of an identity of its own.
+
+    Args:
+        pictures_NCHW: at preprocessing size.
+        labels_N: the identity of each.
+        recipe: its data, batch, preprocessing and training tables are obeyed.
+
+    Raises:
+        RecipeError: orientations of pictures that are not square.
+    """
+    count, orientations = len(pictures_NCHW), recipe.data.orientations
+    if orientations > 1 and recipe.preprocessing.height != recipe.preprocessing.width:
+        raise RecipeError("Only square pictures have orientations.", hint="Set --height and --width alike.")
+    identities = int(labels_N.max()) + 1
+    labels_SN = torch.cat([labels_N + s * identities for s in range(orientations)])
+
+    def plan(epoch: int) -> Sequence[Tensor]:
+        generator = generator_for(recipe.training.seed, "batches", epoch)
+        sizes = {"identities": recipe.batch.identities, "pictures": recipe.batch.pictures}
+        return list(identity_batches(labels_SN, **sizes, generator=generator))
+
+    def fetch(indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x_BCHW = to_input(pictures_NCHW[indices_B % count], recipe.preprocessing)
+        if orientations > 1:
+            x_BCHW = oriented(x_BCHW, indices_B // count)
+        return augment(x_BCHW, generator, strength=recipe.training.augment), labels_SN[indices_B]
+
+    return Feed(plan, fetch)
+
+
+def oriented(x_BCHW: Float[Tensor, "B C H W"], orientation_B: Int64[Tensor, "B"]) -> Float[Tensor, "B C H W"]:
+    """Each square picture turned by 0, 90, 180, 270 degrees (orientations 0 ... 3), mirrored as well (4 ... 7)."""
+    turned_BCHW = torch.empty_like(x_BCHW)
+    for orientation in set(orientation_B.tolist()):
+        chosen_B = orientation_B == orientation
+        picture_BCHW = x_BCHW[chosen_B].flip(3) if orientation >= 4 else x_BCHW[chosen_B]
+        turned_BCHW[chosen_B] = picture_BCHW.rot90(orientation % 4, (2, 3))
+    return turned_BCHW

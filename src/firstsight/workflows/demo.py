@@ -1,0 +1,155 @@
+"""The demo: digits 0 to 6 are learned; 7, 8 and 9, never trained on, are then known from one picture each.
+
+N pictures, D embedding.
+"""
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from firstsight.config import Batch, Data, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
+from firstsight.data.identities import PictureSet, open_pictures
+from firstsight.errors import StorageError
+from firstsight.evaluation import pages
+from firstsight.evaluation.plots import share_label
+from firstsight.evaluation.protocols import Evaluation, evaluate
+from firstsight.evaluation.report import Table, write_report
+from firstsight.models.folder import make_model
+from firstsight.models.registry import build_network
+from firstsight.recognition.embed import embed_pictures
+from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.recognizer import Recognizer
+from firstsight.workflows.progress import OnProgress, silent, stage
+from firstsight.workflows.train_run import Run, train
+
+UNSEEN = ("7", "8", "9")
+COLUMNS = ("", "7, 8, 9 (never trained on)", "all ten digits")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What there is to show: a table, lines to read after it, and all figures as one flat dict."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    lines: list[str]
+    figures: dict[str, Any]
+
+
+def demo(*, out: Path, seed: int = 0, on_progress: OnProgress = silent) -> Demo:
+    """Train, evaluate, enroll and identify on scikit-learn's handwritten digits; write all of it into `out`.
+
+    An older demo at the same place is replaced.
+
+    Raises:
+        StorageError: `out` cannot be written.
+    """
+    try:
+        if (out / "digits").is_dir():
+            shutil.rmtree(out)
+        write_digits(out / "digits")
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another --out.") from error
+    run = train(demo_recipe(out / "digits", seed=seed), out=out, on_progress=on_progress)
+    digits = open_pictures(out / "digits")
+    everything = evaluate(run.model, digits, on_progress=stage(on_progress, "Measuring all"))
+    assert run.evaluation is not None, "the recipe names held-out digits"
+    known, probes = _enroll_and_identify(run, digits, out / "gallery.sqlite")
+    rows = _rows(run.evaluation, everything)
+    report = _write_report(run, everything, rows)
+    lines = [
+        f"Enrolled the first picture of each digit, then identified the other {probes:,}: {known:,} by name.",
+        f"report: {report}",
+        f"next:   firstsight identify {out}/digits/8 --gallery {out}/gallery.sqlite",
+    ]
+    figures = {f"all_{name}": value for name, value in everything.to_json().items()}
+    return Demo(COLUMNS, rows, lines, run.evaluation.to_json() | figures)
+
+
+def demo_recipe(digits: Path, *, seed: int) -> Recipe:
+    """Seven digits are few to learn likeness from, so each orientation of one counts as a further identity."""
+    return Recipe(
+        data=Data(path=str(digits / "learned.csv"), val=str(digits / "unseen.csv"), orientations=8),
+        preprocessing=Preprocessing(height=16, width=16, color="gray"),
+        network=Network(channels=(32, 64, 128), embedding_size=64),
+        batch=Batch(identities=14, pictures=8),
+        optimizer=Optimizer(learning_rate=0.1),
+        training=Training(epochs=5, seed=seed),
+    )
+
+
+def write_digits(folder: Path) -> None:
+    """Write load_digits as identity folders of PNG files, with a manifest of the learned and one of the unseen."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    manifests: dict[str, list[tuple[str, str]]] = {"learned": [], "unseen": []}
+    for i, (picture, label) in enumerate(zip(digits.images, digits.target.astype(str), strict=True)):
+        path = folder / label / f"{i:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.uint8(picture * (255 / 16))).save(path)
+        manifests["unseen" if label in UNSEEN else "learned"].append((f"{label}/{path.name}", label))
+    for name, rows in manifests.items():
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "label"), *rows])
+
+
+def _enroll_and_identify(run: Run, digits: PictureSet, gallery: Path) -> tuple[int, int]:
+    """Enroll the first picture of each digit for the user to try; count how many others are known by name."""
+    first = [digits.labels.index(label) for label in range(len(digits.names))]
+    others = [i for i in range(len(digits)) if i not in first]
+    with Gallery(gallery) as opened:
+        recognizer = Recognizer(run.model, opened)
+        for i in first:
+            recognizer.enroll(digits.names[digits.labels[i]], digits.read(i))
+        decisions = recognizer.identify_many(digits.read(i) for i in others)
+        known = sum(
+            decision.name == digits.names[digits.labels[i]] for i, decision in zip(others, decisions, strict=True)
+        )
+    return known, len(others)
+
+
+def _rows(unseen: Evaluation, everything: Evaluation) -> list[tuple[str, ...]]:
+    both = (unseen, everything)
+    rows: list[tuple[str, ...]] = [
+        ("one-shot accuracy (mean of 200 choices)", *(pages.percent(e.one_shot.accuracy) for e in both)),
+        ("nearest pixels, same choices", *(pages.percent(e.pixels.accuracy) for e in both)),
+        ("ROC AUC", *(f"{e.verification.auc:.3f}" for e in both)),
+    ]
+    for vals in zip(*(e.verification.val_at_far for e in both), strict=True):
+        if any(val.val is not None for val in vals):
+            name = f"VAL at FAR {share_label(vals[0].target)}"
+            rows.append((name, *(pages.percent(val.val) if val.val is not None else "too few pairs" for val in vals)))
+    return rows
+
+
+def _write_report(run: Run, everything: Evaluation, rows: list[tuple[str, ...]]) -> Path:
+    unseen = run.evaluation
+    assert unseen is not None
+    untrained = make_model(
+        build_network(run.recipe.network, run.recipe.preprocessing, seed=run.recipe.training.seed),
+        ModelConfig(network=run.recipe.network, preprocessing=run.recipe.preprocessing),
+        name="untrained",
+    )
+    before_ND = embed_pictures(untrained, [everything.pictures.read(i) for i in range(len(everything.pictures))])
+    return write_report(
+        run.folder,
+        title="Recognized at first sight",
+        summary="A network learned handwritten digits 0 to 6 with the triplet loss. Then 7, 8 and 9, which it had "
+        "never seen, were enrolled from one picture each, and their other pictures recognized.",
+        headlines=pages.headlines(unseen),
+        tables=[Table("Recognized from one picture each", "Each figure on other pictures.", COLUMNS, rows)],
+        sections=[
+            run.learning_section(),
+            pages.embedding_section(everything, before_ND, unseen=UNSEEN),
+            pages.distance_section(unseen),
+            pages.picture_section(everything),
+        ],
+        data=unseen.to_json() | {f"all_{name}": value for name, value in everything.to_json().items()},
+        footer=pages.footer(unseen),
+    )

@@ -1,0 +1,191 @@
+"""The verbs from end to end: what a user types, reads, and can script against."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import draw_identity
+from typed import Type
+
+from firstsight.cli import main as cli
+
+VERBS = [verb for verbs in cli.VERBS.values() for verb in verbs]
+SMALL = ("--height", 16, "--width", 16, "--channels", 8, 16, "--embedding-size", 16, "--identities", 4, "--pictures", 3)
+
+
+def only(text: str) -> Any:
+    """The one JSON object on the one line of a text."""
+    (line,) = text.splitlines()
+    return json.loads(line)
+
+
+def test_alone_it_says_what_to_type_next(type: Type) -> None:
+    answer = type()
+    assert answer.code == 0
+    assert "firstsight demo" in answer.out
+
+
+def test_help_lists_every_verb_and_imports_no_torch() -> None:
+    code = """
+import atexit, sys
+sys.argv = ["firstsight", "--help"]
+atexit.register(lambda: print("torch" in sys.modules))
+from firstsight.cli.main import main
+main()
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert printed.splitlines()[-1] == "False"
+    assert all(f" {verb} " in printed for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(type: Type, verb: str) -> None:
+    answer = type(verb, "--help")
+    assert answer.code == 0
+    assert f"Example: firstsight {verb}" in " ".join(answer.out.split())
+
+
+def test_the_version(type: Type) -> None:
+    assert type("--version").out.strip() == "0.1.0"
+
+
+def test_python_dash_m(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "firstsight", "identify"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert "identify" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_train_evaluate_and_list(type: Type, photos: Path, tmp_path: Path) -> None:
+    trained = type("train", "--data", photos, "--out", tmp_path / "runs" / "a", *SMALL, "--epochs", 2, "--json")
+    assert (trained.code, trained.err) == (0, "")
+    figures = only(trained.out)
+    assert 0 <= figures["pixel_accuracy"] <= 1
+    evaluated = type("evaluate", "--model", tmp_path / "runs" / "a", "--data", photos, "--trials", 5, "--json")
+    assert only(evaluated.out)["identities"] == 12
+    listed = type("models", tmp_path / "runs", "--json")
+    assert only(listed.out)["model_identity"] == figures["model_identity"]
+    table = type("models", tmp_path / "runs")
+    assert figures["model_identity"][:12] in table.out
+
+
+def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
+    answer = type("train", "--data", photos, "--out", tmp_path / "run", *SMALL, "--epochs", 1)
+    assert answer.code == 0
+    assert "One-shot accuracy" in answer.out
+    assert f"report: {tmp_path}/run/report.html" in answer.out
+    assert "Training: " in answer.err, "plain progress lines in a pipe"
+
+
+def test_flags_go_before_the_recipe(type: Type, photos: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(f'[data]\npath = "{photos}"\n[training]\nepochs = 50\nseed = 3\n')
+    answer = type("train", recipe, "--out", tmp_path / "run", *SMALL, "--epochs", 1, "--json")
+    assert answer.code == 0
+    written = (tmp_path / "run" / "recipe.toml").read_text()
+    assert "epochs = 1\n" in written
+    assert "seed = 3\n" in written
+
+
+def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
+    gallery = ("--gallery", tmp_path / "gallery.sqlite")
+    for name in ("p0", "p1"):
+        answer = type("enroll", name, photos / name / "0.png", "--model", trained, *gallery)
+        assert (answer.code, answer.err) == (0, "")
+        assert f"{name} is enrolled" in answer.out
+    known = type("identify", photos / "p1" / "0.png", *gallery, "--json")
+    found = only(known.out)
+    assert (known.code, found["decision"], found["name"]) == (0, "match", "p1"), "the gallery remembers its model"
+    assert found["distance"] <= found["threshold"]
+    unknown = type("identify", photos / "p1" / "1.png", *gallery, "--threshold", 0, "--json")
+    assert (unknown.code, only(unknown.out)["decision"], only(unknown.out)["name"]) == (3, "unknown", None)
+    yes = type("verify", "p0", photos / "p0" / "0.png", *gallery)
+    assert (yes.code, yes.out.startswith("yes, p0")) == (0, True)
+    no = type("verify", "p0", photos / "p1" / "0.png", *gallery, "--threshold", 0)
+    assert (no.code, no.out.startswith("no, not p0")) == (3, True)
+    assert type("gallery", "list", *gallery).out.split() == ["p0", "p1"]
+    assert type("forget", "p0", *gallery).code == 0
+    assert type("gallery", "list", *gallery).out.split() == ["p1"]
+    gone = type("verify", "p0", photos / "p0" / "0.png", *gallery)
+    assert gone.code == 2
+    assert "p0" in gone.err
+
+
+def test_there_is_one_default_gallery_a_model(type: Type, trained: Path, photos: Path) -> None:
+    assert type("enroll", "ada", photos / "p3" / "0.png", "--model", trained).code == 0
+    answer = type("identify", photos / "p3" / "0.png", "--model", trained / "model")
+    assert (answer.code, ": ada  (distance" in answer.out) == (0, True)
+    assert Path(os.environ["FIRSTSIGHT_HOME"]).is_dir()
+
+
+def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
+    gallery = ("--gallery", tmp_path / "gallery.sqlite")
+    type("enroll", "ada", photos / "p3" / "0.png", "--model", trained, *gallery)
+    folder = tmp_path / "visitors"
+    folder.mkdir()
+    draw_identity(3, 0).save(folder / "1.png")
+    (folder / "2.png").write_bytes(b"")
+    answer = type("identify", folder, *gallery, "--json")
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert [(Path(line["picture"]).name, line["decision"]) for line in lines] == [
+        ("1.png", "match"),
+        ("2.png", "unreadable"),
+    ]
+    assert {"picture", "decision", "name", "distance", "threshold"} <= set(lines[0]) & set(lines[1])
+    assert answer.code == 2
+    spoken = type("identify", folder, *gallery)
+    assert "2.png" in spoken.err
+    assert spoken.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("identfy",), "There is no verb identfy. Did you mean identify?"),
+        (("forget", "ada"), "Which model? Add --model runs/mine"),
+        (("identify", "x.png", "--model", "nowhere"), "does not exist"),
+        (("train",), "--out"),
+        (("train", "--out", "run"), "No pictures were named to learn from. Add --data PICTURES."),
+        (("train", "--out", "run", "--epoch", "3"), "--epochs"),
+        (("train", "--out", "run", "--epochs", "many"), "many"),
+        (("train", "none.toml", "--out", "run"), "none.toml cannot be read: No such file or directory."),
+        (("evaluate", "--model", "nowhere", "--data", "x"), "There is no model nowhere."),
+        (("enroll", "ada", "x.png", "--gallery", "new.sqlite"), "is new and has no model yet. Add --model"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_a_hint(
+    type: Type, words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = type(*words)
+    assert answer.code == 2
+    assert said in " ".join(answer.err.split())
+    assert "Traceback" not in answer.err
+    assert answer.out == ""
+
+
+def test_debug_shows_the_traceback(type: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["firstsight", "models", str(tmp_path), "--debug", "--wrong"])
+    with pytest.raises(Exception, match="wrong"):
+        cli.main()
+
+
+def test_the_doctor_finds_this_machine_well(type: Type) -> None:
+    answer = type("doctor")
+    assert (answer.code, answer.out.count("✔")) == (0, 6)
+    checks = [json.loads(line) for line in type("doctor", "--json").out.splitlines()]
+    assert all(check["ok"] and not check["mend"] for check in checks)
+
+
+def test_the_doctor_says_how_to_mend(type: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstsight.workflows.doctor.ENOUGH_DISK", 1 << 60)
+    answer = type("doctor")
+    assert answer.code == 1
+    assert "✘ disk: " in answer.out
+    assert "Free some space" in answer.out

@@ -1,0 +1,33 @@
+"""What every room's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("FIRSTSIGHT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="A skipped test is a failure.")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; the test is skipped where there is none."""
+    if not DATA.is_dir():
+        pytest.skip(f"no data at {DATA}: set FIRSTSIGHT_DATA")
+    return DATA
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's galleries and caches."""
+    monkeypatch.setenv("FIRSTSIGHT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FIRSTSIGHT_CACHE", str(tmp_path / "cache"))

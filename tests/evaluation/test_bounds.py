@@ -1,0 +1,71 @@
+"""Intervals: against SciPy's, against large samples, and where they must not pretend."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from firstsight.evaluation.bounds import (
+    binomial_interval,
+    binomial_upper_bound,
+    cluster_bootstrap,
+    resampled_identities,
+    share_interval,
+)
+
+
+@given(trials=st.integers(1, 5000), share=st.floats(0, 1), confidence=st.sampled_from([0.9, 0.95, 0.99]))
+def test_binomial_interval_is_that_of_scipy(trials: int, share: float, confidence: float) -> None:
+    successes = round(share * trials)
+    expected = binomtest(successes, trials).proportion_ci(confidence, method="exact")
+    interval = binomial_interval(successes, trials, confidence=confidence)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert interval.method == "exact binomial"
+
+
+def test_zero_errors_in_412_people_bound_the_rate_at_072_percent() -> None:
+    assert binomial_upper_bound(0, 412) == pytest.approx(1 - 0.05 ** (1 / 412), rel=1e-9)
+    assert f"{binomial_upper_bound(0, 412):.2%}" == "0.72%"
+
+
+def test_the_bootstrap_of_many_identities_is_the_normal_interval_over_identities() -> None:
+    rng = np.random.default_rng(1)
+    identities, pictures = 400, 10
+    share_I = rng.uniform(0.6, 1.0, identities)
+    identity_N = np.repeat(np.arange(identities), pictures)
+    successes_N = (rng.random(len(identity_N)) < share_I[identity_N]).astype(int)
+    means_I = successes_N.reshape(identities, pictures).mean(1)
+    half = 1.96 * means_I.std() / np.sqrt(identities)
+    interval = cluster_bootstrap(successes_N, np.ones_like(successes_N), identity_N)
+    assert interval.low == pytest.approx(means_I.mean() - half, abs=0.15 * half)
+    assert interval.high == pytest.approx(means_I.mean() + half, abs=0.15 * half)
+
+
+def test_pictures_that_fail_together_are_not_taken_for_independent() -> None:
+    """20 identities, each with 100 pictures all right or all wrong: 20 pieces of evidence, not 2,000."""
+    successes_N = np.repeat(np.arange(20) < 15, 100).astype(int)
+    interval = share_interval(successes_N, np.ones(2000, int), np.repeat(np.arange(20), 100))
+    by_pictures = binomial_interval(1500, 2000)
+    assert interval.method == "bootstrap over identities"
+    assert interval.high - interval.low > 5 * (by_pictures.high - by_pictures.low)
+    assert interval.low < 0.6 < 0.9 < interval.high
+
+
+def test_no_mistake_at_all_is_not_certainty() -> None:
+    interval = share_interval(np.full(50, 200), np.full(50, 200), np.repeat(np.arange(5), 10))
+    assert interval.high == 1
+    assert interval.low == binomial_interval(50, 50).low == pytest.approx(0.025 ** (1 / 50))
+
+
+def test_pictures_that_were_never_tried_are_no_evidence() -> None:
+    tried = share_interval(np.array([1, 0, 1, 1]), np.array([1, 1, 1, 1]), np.array([0, 0, 1, 1]))
+    more = share_interval(np.array([1, 0, 1, 1, 0]), np.array([1, 1, 1, 1, 0]), np.array([0, 0, 1, 1, 1]))
+    assert tried == more
+
+
+def test_resampling_draws_as_many_identities_as_there_are_and_repeats_itself() -> None:
+    draws = list(resampled_identities(7, draws=100))
+    assert all(weight_I.sum() == 7 and len(weight_I) == 7 for weight_I in draws)
+    np.testing.assert_array_equal(draws, list(resampled_identities(7, draws=100)))
+    assert np.mean(draws, axis=0) == pytest.approx(np.ones(7), abs=0.35)

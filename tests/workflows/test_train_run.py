@@ -1,0 +1,190 @@
+"""From identity folders to a run folder: what it holds, that it learns, and what is refused before any work."""
+
+import errno
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pictures import draw_identity, write_identities
+from torch import nn
+
+from firstsight.config import Recipe, read_recipe, with_flags
+from firstsight.errors import DataError, FirstsightError, StorageError, UserError
+from firstsight.models.folder import load_model
+from firstsight.recognition.embed import embed_pictures
+from firstsight.workflows.models import list_models
+from firstsight.workflows.train_run import Run, train
+
+SMALL: dict[str, Any] = {
+    "height": 16, "width": 16, "channels": (8, 16), "embedding_size": 16, "identities": 4, "pictures": 3, "epochs": 6,
+}  # fmt: skip
+
+
+def small_run(data: Path, out: Path, **flags: Any) -> Run:
+    return train(with_flags(Recipe(), data=str(data), **SMALL | flags), out=out)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_identities(tmp_path / "photos")
+
+
+def test_a_run_leaves_all_that_repeats_and_explains_it(photos: Path, tmp_path: Path) -> None:
+    stages: set[str] = set()
+    recipe = with_flags(Recipe(), data=str(photos), **SMALL)
+    run = train(recipe, out=tmp_path / "run", on_progress=lambda stage, *_: stages.add(stage))
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "metrics.jsonl", "model", "recipe.toml", "report.html", "report.json",
+    ]  # fmt: skip
+    resolved = read_recipe(run.folder / "recipe.toml")
+    assert resolved.preprocessing.color == "gray"
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["number"] for line in lines] == list(range(1, len(run.updates) + 1))
+    report = json.loads((run.folder / "report.json").read_text())
+    assert run.evaluation is not None
+    assert report["accuracy"] == run.evaluation.one_shot.accuracy
+    assert report["pixel_accuracy"] == run.evaluation.pixels.accuracy
+    assert report["updates"] == len(lines)
+    assert stages >= {"Reading pictures", "Training"}
+    again = train(run.folder / "recipe.toml", out=tmp_path / "again")
+    assert again.model.identity == run.model.identity, "its recipe repeats it bit for bit"
+
+
+def test_what_was_held_out_was_not_learned_from(photos: Path, tmp_path: Path) -> None:
+    run = small_run(photos, tmp_path / "run", holdout=0.25)
+    assert run.evaluation is not None
+    assert len(run.evaluation.pictures.names) == 2
+    assert run.model.config.trained["identities"] == 6
+    assert run.model.config.operating_point == run.evaluation.operating_point
+
+
+def test_the_model_is_ready_to_embed(photos: Path, tmp_path: Path) -> None:
+    run = small_run(photos, tmp_path / "run")
+    x_BD = embed_pictures(load_model(run.folder), [photos / "p0" / "0.png"])
+    assert torch.equal(x_BD, embed_pictures(run.model, [photos / "p0" / "0.png"]))
+    torch.testing.assert_close(x_BD.norm(dim=1), torch.ones(1))
+
+
+def test_held_out_identities_of_their_own(photos: Path, tmp_path: Path) -> None:
+    val = write_identities(tmp_path / "val", identities=3, first=20)
+    run = small_run(photos, tmp_path / "run", val=str(val))
+    assert run.evaluation is not None
+    assert run.evaluation.pictures.names == ("p20", "p21", "p22")
+    assert run.model.config.trained["identities"] == 8
+
+
+def test_nothing_held_out(photos: Path, tmp_path: Path) -> None:
+    run = small_run(photos, tmp_path / "run", holdout=0.0)
+    assert run.evaluation is None
+    assert run.model.config.operating_point is None
+    assert "No identities were held out" in (run.folder / "report.html").read_text()
+
+
+def test_a_zip_and_a_manifest_give_the_same_model_as_the_folder(photos: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "photos.zip"
+    manifest = tmp_path / "photos.csv"
+    paths = sorted(photos.glob("*/*.png"))
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in paths:
+            file.write(path, path.relative_to(photos))
+    manifest.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths))
+    identities = {
+        small_run(data, tmp_path / f"run{i}").model.identity for i, data in enumerate((photos, packed, manifest))
+    }
+    assert len(identities) == 1
+
+
+def test_a_network_of_ones_own(photos: Path, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 12))
+    run = train(with_flags(Recipe(), data=str(photos), **SMALL), out=tmp_path / "run", network=network)
+    loaded = load_model(tmp_path / "run", network=run.model.network)
+    assert loaded.config.network.embedding_size == 12
+    assert read_recipe(run.folder / "recipe.toml").network.name == "custom"
+    with pytest.raises(UserError, match=r"The network gives \(2, 4, 16, 16\)"):
+        train(
+            with_flags(Recipe(), data=str(photos), **SMALL | {"color": "gray"}),
+            out=tmp_path / "other",
+            network=nn.Conv2d(1, 4, 3, padding=1),
+        )
+
+
+def test_an_unreadable_picture_is_left_out_and_said(photos: Path, tmp_path: Path) -> None:
+    (photos / "p1" / "9.jpg").write_text("not a picture")
+    run = small_run(photos, tmp_path / "run")
+    assert run.model.config.trained["unreadable"] + len(run.evaluation.skipped if run.evaluation else ()) == 1
+
+
+def test_runs_are_listed(photos: Path, tmp_path: Path) -> None:
+    run = small_run(photos, tmp_path / "runs" / "mine")
+    (entry,) = list_models(tmp_path / "runs")
+    assert entry["name"] == str(run.folder)
+    assert (entry["model_identity"], entry["input"], entry["enrolled"]) == (run.model.identity, "16x16 gray", 0)
+
+
+def lonely(folder: Path) -> Path:
+    """Four identities, a picture each."""
+    return write_identities(folder, identities=4, each=1)
+
+
+def one_only(folder: Path) -> Path:
+    return write_identities(folder, identities=1, each=9)
+
+
+def empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "flags", "said"),
+    [
+        (empty, {}, "holds no pictures"),
+        (one_only, {}, "has only 1 identity"),
+        (one_only, {"holdout": 0.0}, "has only 1 identity, and 2 are needed"),
+        (lonely, {"holdout": 0.0}, "has 0 identities with 2 pictures or more, and 1 are needed"),
+        (lonely, {}, "with 2 pictures or more"),
+    ],
+)
+def test_data_that_nothing_can_be_learned_from(tmp_path: Path, make: Any, flags: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        small_run(make(tmp_path / "photos"), tmp_path / "run", **flags)
+    assert not (tmp_path / "run").exists(), "nothing half-written stays behind"
+
+
+def test_no_data_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No pictures were named to learn from. Add --data PICTURES"):
+        train(Recipe(), out=tmp_path / "run")
+
+
+def test_a_run_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
+    run = small_run(photos, tmp_path / "run", epochs=1)
+    with pytest.raises(UserError, match="run holds a run already. Name another --out"):
+        small_run(photos, tmp_path / "run")
+    assert load_model(tmp_path / "run").identity == run.model.identity
+
+
+def test_a_read_only_place(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root, who runs many tests, may write wherever modes forbid it
+    with pytest.raises(StorageError, match="run cannot be written: Read-only file system. Free space or name another"):
+        small_run(photos, tmp_path / "run")
+
+
+def test_a_place_that_is_a_file(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FirstsightError, match="cannot be written: Not a directory. Free space or name another --out"):
+        small_run(photos, tmp_path / "file" / "run")
+
+
+def test_identities_are_known_from_one_picture(tmp_path: Path) -> None:
+    """The whole road: what was never trained on is recognized better than chance by far."""
+    photos = write_identities(tmp_path / "photos", identities=16, each=6)
+    run = small_run(photos, tmp_path / "run", holdout=0.5, epochs=12)
+    assert run.evaluation is not None
+    assert run.evaluation.one_shot.accuracy > 0.9
+    assert draw_identity(0, 0).tobytes() != draw_identity(0, 1).tobytes()
