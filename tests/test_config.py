@@ -40,8 +40,11 @@ def test_flags_are_unique_and_explained() -> None:
 
 def test_every_setting_has_one_flag_that_sets_it() -> None:
     for setting in settings():
-        value = {"margin": 0.5}.get(setting.name, setting.default)
-        assert getattr(getattr(with_flags(Recipe(), **{setting.flag: value}), setting.table), setting.name) == value
+        value = list(setting.default) if isinstance(setting.default, tuple) else setting.default
+        assert (
+            getattr(getattr(with_flags(Recipe(), **{setting.flag: value}), setting.table), setting.name)
+            == setting.default
+        )
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,18 @@ def option(default: Any, help: str, *, flag: str = "", low: float | None = None,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
-    """Where the examples come from."""
+    """Where the examples come from, and what is to be learned of them."""
 
-    path: str = option("", "Folder, zip or CSV manifest of identities to learn from.", flag="data")
-    val: str = option("", "The same for held-out identities; without it some are split off.")
-    holdout: float = option(0.2, "Share of the identities held out where no val is given.", low=0, high=0.9)
+    task: Literal["embedding", "classification", "regression"] = option(
+        "embedding", "What to learn: likeness of identities, classes, or numbers."
+    )
+    path: str = option("", "Folder, zip or CSV manifest of identities; CSV rows; or IDX pictures.", flag="data")
+    val: str = option("", "The same, held out to measure on; without it a share is split off.")
+    holdout: float = option(
+        0.2, "Share held out where no val is given: of the identities (embedding) or of the examples.", low=0, high=0.9
+    )
+    target: tuple[str, ...] = option((), "Columns of a CSV file to predict.")
+    features: tuple[str, ...] = option((), "Columns of a CSV file to predict from; without it all others.")
     orientations: Literal[1, 4, 8] = option(
         1, "4: each picture turned by 90, 180, 270 degrees is a further identity; 8: mirrored too. For symbols."
     )
@@ -54,8 +61,14 @@ class Preprocessing:
 class Network:
     """The function that is learned."""
 
-    name: str = option("conv", "Registered network.", flag="network")
+    name: str = option("conv", "Registered network: conv or mlp.", flag="network")
     channels: tuple[int, ...] = option((32, 64, 128, 256), "Channels of the conv stages, each halving the picture.")
+    norm: Literal["batch", "group"] = option(
+        "batch", "Normalization of the conv stages; group does not depend on how a batch is divided."
+    )
+    hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.")
+    activation: Literal["relu", "sigmoid", "tanh"] = option("relu", "Of the hidden layers of an mlp.")
+    output: Literal["linear", "sigmoid"] = option("linear", "Of the last layer, where no embedding is learned.")
     embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096)
 
 
@@ -63,7 +76,9 @@ class Network:
 class Loss:
     """What is brought to its minimum."""
 
-    name: Literal["triplet"] = option("triplet", "Loss.", flag="loss")
+    name: Literal["auto", "triplet", "quadratic", "cross-entropy"] = option(
+        "auto", "auto: triplet for embeddings, quadratic (2-1) for all else.", flag="loss"
+    )
     margin: float = option(0.2, "α of equation 2-7, squared L2.", low=0, high=4)
     select: Literal["all", "semihard", "hard", "batch-hard"] = option("all", "Which triplets of a batch count.")
     reduction: Literal["active", "mean", "sum"] = option("active", "Divide by active triplets, all, or nothing.")
@@ -71,8 +86,12 @@ class Loss:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one update sees: P identities, K pictures each."""
+    """What one update sees: m examples; for embeddings P identities, K pictures each."""
 
+    size: int | Literal["all"] = option(
+        32, "m, examples in a batch; all is full gradient descent.", flag="batch_size", low=1
+    )
+    chunk: int = option(0, "Examples in memory at once; 0 is the whole batch.", flag="chunk_size", low=0)
     identities: int = option(16, "P, identities in a batch.", low=2)
     pictures: int = option(8, "K, pictures of each.", low=2)
 
@@ -85,7 +104,10 @@ class Optimizer:
     learning_rate: float = option(0.1, "η of equation 2-3.", low=0)
     momentum: float = option(0.9, "Share of the last step that is kept (momentum only).", low=0, high=0.9999)
     weight_decay: float = option(5e-4, "Pull of the weights towards zero.", low=0)
-    schedule: Literal["constant", "cosine", "one-cycle"] = option("one-cycle", "How η changes over the updates.")
+    schedule: Literal["constant", "step", "cosine", "one-cycle"] = option(
+        "one-cycle", "How η changes over the updates; step divides it by 10 at 50 % and 75 %."
+    )
+    warm_up: float = option(0.0, "Share of the updates over which η rises from 0.", low=0, high=0.9)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +115,9 @@ class Training:
     """How long, and where."""
 
     epochs: int = option(30, "Times that every example is seen.", low=1)
-    augment: float = option(1.0, "Strength of the random affine changes; 0 for none.", low=0, high=10)
+    augment: float = option(1.0, "Strength of the random changes of pictures; 0 for none.", low=0, high=10)
+    patience: int = option(0, "Stop after so many epochs without a better held-out figure; 0 for never.", low=0)
+    checkpoint_every: int = option(0, "Updates between checkpoints; 0 is once an epoch.", low=0)
     seed: int = option(0, "Makes a run repeatable.", low=0)
     device: str = option("auto", "auto, cpu or cuda.")
 
@@ -132,21 +156,43 @@ class OperatingPoint:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Columns:
+    """How rows become inputs, and outputs numbers again: (x - mean) / std, by the statistics of the training rows."""
+
+    features: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """config.json of a model folder.
 
-    `identity` is the SHA-256 of the weights and of the network and preprocessing keys: templates carry it.
-    `weights_sha256` is that of model.safetensors. `trained` says on what, and how well it did.
+    `outputs` names what comes out: the classes or the target columns, nothing for an embedding. `columns` is there
+    where rows go in, and takes the place of `preprocessing`. `identity` is the SHA-256 of the weights and of all that
+    decides what the network makes of an input: templates carry it. `weights_sha256` is that of model.safetensors.
+    `trained` says on what, and how well it did.
     """
 
     format: int = 1
-    task: Literal["embedding"] = "embedding"
+    task: Literal["embedding", "classification", "regression"] = "embedding"
     network: Network = Network()
     preprocessing: Preprocessing = Preprocessing()
+    columns: Columns | None = None
+    outputs: tuple[str, ...] = ()
     operating_point: OperatingPoint | None = None
     weights_sha256: str = ""
     identity: str = ""
     trained: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of a picture, or (F,) of a row."""
+        if self.columns:
+            return (len(self.columns.features),)
+        return self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +231,8 @@ def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Reci
     recipe: Recipe = checked(Recipe, tables, where=where)
     for setting in settings():
         value = getattr(getattr(recipe, setting.table), setting.name)
+        if isinstance(value, str):
+            continue
         if setting.low is not None and value < setting.low:
             raise RecipeError(f"{where}: {setting.table}.{setting.name} = {value} is below {setting.low}.")
         if setting.high is not None and value > setting.high:

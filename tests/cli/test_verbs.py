@@ -151,7 +151,7 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("forget", "ada"), "Which model? Add --model runs/mine"),
         (("identify", "x.png", "--model", "nowhere"), "does not exist"),
         (("train",), "--out"),
-        (("train", "--out", "run"), "No pictures were named to learn from. Add --data PICTURES."),
+        (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
         (("train", "--out", "run", "--epoch", "3"), "--epochs"),
         (("train", "--out", "run", "--epochs", "many"), "many"),
         (("train", "none.toml", "--out", "run"), "none.toml cannot be read: No such file or directory."),

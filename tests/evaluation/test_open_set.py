@@ -112,7 +112,7 @@ def test_a_rate_that_the_strangers_cannot_support_is_refused() -> None:
     assert supported.dir is not None
     assert refused.dir is None
     assert refused.refused == (
-        "FPIR 2e-02 needs 150 probes of strangers, and there are 100, of one stranger at most 10 counted: the "
+        "FPIR 2e-2 needs 150 probes of strangers, and there are 100, of one stranger at most 10 counted: the "
         "tightest FPIR is 0.03."
     )
 

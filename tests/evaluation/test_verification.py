@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -31,6 +31,7 @@ def listed(distances: list[float], same: list[bool], labels: list[int] | None = 
     return Pairs(index_P, index_P + 1, torch.tensor(same), torch.tensor(distances), torch.tensor(labels), True)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.7, 1.0, 2.0]), st.booleans()), min_size=2, max_size=40))
 def test_auc_is_that_of_scikit_learn_ties_included(drawn: list[tuple[float, bool]]) -> None:
     distances, same = [distance for distance, _ in drawn], [is_same for _, is_same in drawn]
@@ -73,7 +74,7 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_the_tightest_that_
     assert supported.val is not None
     assert refused.val is refused.threshold is refused.interval is None
     assert refused.refused == (
-        "FAR 1e-02 needs 300 comparisons of different identities, and there are 160, of the same two at most 100 "
+        "FAR 1e-2 needs 300 comparisons of different identities, and there are 160, of the same two at most 100 "
         "counted: the tightest FAR is 0.019."
     )
     with pytest.raises(UserError, match=r"the tightest FAR is 0\.019\. Give a larger target"):

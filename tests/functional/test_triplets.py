@@ -202,7 +202,7 @@ def test_statistics_of_no_pair_are_no_number(path: str) -> None:
     assert triplet_loss(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)).spread.isnan()
 
 
-@pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("spread", [1e-4, 1e-6, 1e-8])
 def test_near_a_collapse_fp32_still_tells_who_is_nearest(path: str, spread: float) -> None:
     generator = torch.Generator().manual_seed(0)
     x_BD = unit_rows(1, 32, seed=0) + (spread / 32) ** 0.5 * torch.randn(96, 32, generator=generator).double()
@@ -210,7 +210,8 @@ def test_near_a_collapse_fp32_still_tells_who_is_nearest(path: str, spread: floa
     found, exact = ((x.requires_grad_(), triplet_loss(x, labels_B)) for x in (x_BD, x_BD.detach().double()))
     assert found[1].spread == pytest.approx(spread, rel=0.2)
     (of_found_BD,), (of_exact_BD,) = (torch.autograd.grad(loss.value, x) for x, loss in (found, exact))
-    assert (of_found_BD - of_exact_BD).norm() < 1e-4 * of_exact_BD.norm()
+    # A single pair that rounding sends to its next negative is worth 0.05; seen from afar, it would be 0.3 to 2.
+    assert (of_found_BD - of_exact_BD).norm() < 0.1 * of_exact_BD.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -21,7 +21,7 @@ CONFIG_OF_TINY = ModelConfig(
 
 
 def tiny(seed: int = 0, config: ModelConfig = CONFIG_OF_TINY) -> Model:
-    network = build_network(config.network, config.preprocessing, seed=seed)
+    network = build_network(config, seed=seed)
     return make_model(network, config, name="tiny")
 
 
@@ -88,8 +88,8 @@ def test_a_network_of_ones_own(folder: Path) -> None:
 
 
 def test_an_unknown_network_is_refused() -> None:
-    with pytest.raises(RecipeError, match="no network 'resnet'. Known: conv"):
-        build_network(Network(name="resnet"), Preprocessing(color="gray"))
+    with pytest.raises(RecipeError, match="no network 'resnet'. Known: conv, mlp"):
+        build_network(ModelConfig(network=Network(name="resnet"), preprocessing=Preprocessing(color="gray")))
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])

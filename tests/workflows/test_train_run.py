@@ -37,7 +37,7 @@ def test_a_run_leaves_all_that_repeats_and_explains_it(photos: Path, tmp_path: P
     recipe = with_flags(Recipe(), data=str(photos), **SMALL)
     run = train(recipe, out=tmp_path / "run", on_progress=lambda stage, *_: stages.add(stage))
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "metrics.jsonl", "model", "recipe.toml", "report.html", "report.json",
+        "checkpoint", "metrics.jsonl", "model", "recipe.toml", "report.html", "report.json",
     ]  # fmt: skip
     resolved = read_recipe(run.folder / "recipe.toml")
     assert resolved.preprocessing.color == "gray"
@@ -80,7 +80,7 @@ def test_nothing_held_out(photos: Path, tmp_path: Path) -> None:
     run = small_run(photos, tmp_path / "run", holdout=0.0)
     assert run.evaluation is None
     assert run.model.config.operating_point is None
-    assert "No identities were held out" in (run.folder / "report.html").read_text()
+    assert "Nothing was held out to measure on" in (run.folder / "report.html").read_text()
 
 
 def test_a_zip_and_a_manifest_give_the_same_model_as_the_folder(photos: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_data_that_nothing_can_be_learned_from(tmp_path: Path, make: Any, flags:
 
 
 def test_no_data_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="No pictures were named to learn from. Add --data PICTURES"):
+    with pytest.raises(DataError, match="No data were named to learn from. Add --data PICTURES"):
         train(Recipe(), out=tmp_path / "run")
 
 

@@ -18,6 +18,7 @@ VERBS = {
     LEARN: {
         "demo": "Train on handwritten digits, then recognize three that were never trained on.",
         "train": "Train a network on identity folders.",
+        "predict": "Write the classes or numbers that a model predicts.",
         "evaluate": "Measure a model on identities it has not seen.",
     },
     RECOGNIZE: {
@@ -47,6 +48,7 @@ def make_app(called: str = "") -> App:
         name="firstsight",
         help="Recognize at first sight: train, enroll from ONE picture, know it from then on.",
         version=lambda: firstsight.__version__,
+        help_format="plaintext",  # rendering markdown would double the time to the first line of help
         default_parameter=Parameter(negative=()),
     )
     for group, verbs in VERBS.items():

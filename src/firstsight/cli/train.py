@@ -3,7 +3,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from firstsight.cli.console import err, print_figures, print_json, progress
+from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Json, Out, with_recipe_flags
 
@@ -13,6 +13,7 @@ def train(
     recipe: Annotated[Path | None, Parameter(help="A TOML recipe; flags go before what it says.")] = None,
     *,
     out: Out,
+    resume: Annotated[bool, Parameter(help="Go on with a run that was interrupted.")] = False,
     json: Json = False,
     **flags: Any,
 ) -> int:
@@ -27,14 +28,23 @@ def train(
 
     given = {flag: value for flag, value in flags.items() if value is not None}
     with progress(quiet=json) as on_progress:
-        run = train(with_flags(read_recipe(recipe) if recipe else Recipe(), **given), out=out, on_progress=on_progress)
+        run = train(
+            with_flags(read_recipe(recipe) if recipe else Recipe(), **given),
+            out=out,
+            resume=resume,
+            on_progress=on_progress,
+        )
     if json:
         print_json(run.to_json())
         return 0
-    if run.evaluation:
-        print_figures(run.evaluation)
-    for path, reason in run.unreadable:
+    for table in run.outcome.tables:
+        print_table(table.columns, table.rows, title=table.heading)
+        console.print(table.caption, markup=False)
+    for warning in run.warnings:
+        err.print(warning, style="yellow", markup=False)
+    for path, reason in run.job.unreadable:
         err.print(f"left out: {path}: {reason}", markup=False)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
-    console.print(f"next:   firstsight enroll NAME PICTURE --model {out}", markup=False)
+    then = "enroll NAME PICTURE" if run.evaluation else "predict --data DATA"
+    console.print(f"next:   firstsight {then} --model {out}", markup=False)
     return 0

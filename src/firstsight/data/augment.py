@@ -19,11 +19,11 @@ class Changes:
     """Degrees."""
     scale: float = 0.1
     """Natural logarithm of the factor: 0.1 is 0.90 ... 1.11."""
-    stretch: float = 0.05
+    stretch: float = 0.2
     """Natural logarithm of the factor between width and height."""
-    shear: float = 0.1
+    shear: float = 0.15
     """Horizontal shift for each step down."""
-    shift: float = 0.06
+    shift: float = 0.04
     """Share of the width and of the height."""
     brightness: float = 0.1
     """Added, in units of the input (with the default mean and std, black to white is 2)."""

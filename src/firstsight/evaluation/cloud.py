@@ -7,10 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from firstsight.evaluation.plots import BASELINE, COLORS, DIFFERENT, SAME, short, style
-
-POINTS = 1500
-"""A cloud of more points is thinned: more says nothing more."""
+from firstsight.evaluation.plots import BASELINE, COLORS, DIFFERENT, POINTS, SAME, short, style
 
 
 def embedding(

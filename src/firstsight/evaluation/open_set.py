@@ -240,8 +240,8 @@ def _rates(
             points.append(_at(known, unknown, labels, target, at))
         else:
             reason = (
-                f"FPIR {target:.0e} needs {3 / target:,.0f} probes of strangers, and there are {comparisons:,}, of "
-                f"one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {3 / comparisons:.2g}."
+                f"FPIR {far_name(target)} needs {3 / target:,.0f} probes of strangers, and there are {comparisons:,}, "
+                f"of one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {3 / comparisons:.2g}."
             )
             points.append(DirAtFpir(target, refused=reason))
     dir_, dir_interval = _share(known, known.right & known.accepted, labels)

@@ -6,7 +6,7 @@ in the colors of Okabe and Ito, which stay apart for color-blind eyes; what matt
 U updates, T thresholds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,8 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F
 DET_SHARES = (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
 
 Curve = tuple[ArrayLike, ArrayLike]
+POINTS = 1500
+"""A cloud of more points is thinned: more says nothing more."""
 
 
 @contextmanager
@@ -44,14 +46,13 @@ def style() -> Iterator[None]:
 
 
 def training_curves(loss_U: ArrayLike, active_U: ArrayLike) -> Figure:
-    """The loss and the share of active triplets (0 ... 1) over the updates, one panel each."""
+    """The loss over the updates, and in a panel of its own the share of active triplets (0 ... 1) where there are."""
+    panels = [(loss_U, SAME, "Loss"), (active_U, COLORS[2], "Active triplets")][: 2 if np.size(active_U) else 1]
     with style():
-        figure = Figure(figsize=(7, 4.2))
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        for axes, values, color, name in (
-            (upper, loss_U, SAME, "Loss"),
-            (lower, active_U, COLORS[2], "Active triplets"),
-        ):
+        figure = Figure(figsize=(7, 4.2 if len(panels) == 2 else 2.8))
+        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=(3, 2)[: len(panels)])[:, 0]
+        lower = grid[-1]
+        for axes, (values, color, name) in zip(grid, panels, strict=True):
             value_U = np.asarray(values, dtype=float)
             update_U = np.arange(1, len(value_U) + 1)
             axes.plot(update_U, value_U, color=color, alpha=0.3, linewidth=0.8)
@@ -59,7 +60,8 @@ def training_curves(loss_U: ArrayLike, active_U: ArrayLike) -> Figure:
             axes.set_ylim(bottom=0)
             axes.grid(axis="y")
             axes.set_ylabel(name)
-        lower.yaxis.set_major_formatter(FuncFormatter(share_label))
+        if len(panels) == 2:
+            lower.yaxis.set_major_formatter(FuncFormatter(share_label))
         lower.set_xlabel("Update")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         lower.margins(x=0.01)
@@ -143,6 +145,41 @@ def distance_histogram(
         axes.yaxis.set_major_formatter(FuncFormatter(share_label))
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper right")
+        return figure
+
+
+def confusion(counts_OO: ArrayLike, names: Sequence[str]) -> Figure:
+    """Shares of each true class (row) by predicted class (column); small matrices carry their numbers."""
+    with style():
+        count_OO = np.asarray(counts_OO, dtype=float)
+        share_OO = count_OO / np.maximum(count_OO.sum(1, keepdims=True), 1)
+        side = min(7.0, 2.2 + 0.4 * len(names))
+        figure = Figure(figsize=(side, side))
+        axes = figure.subplots()
+        axes.imshow(share_OO, cmap="Blues", vmin=0, vmax=1)
+        if len(names) <= 30:
+            axes.set_xticks(range(len(names)), [short(name, 12) for name in names], rotation=90)
+            axes.set_yticks(range(len(names)), [short(name, 12) for name in names])
+        if len(names) <= 12:
+            for (i, j), share in np.ndenumerate(share_OO):
+                if share:
+                    color = "white" if share > 0.5 else "#333333"
+                    axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=color)
+        axes.set(xlabel="Taken for", ylabel="Is")
+        return figure
+
+
+def predicted_against_true(predicted_N: ArrayLike, true_N: ArrayLike, name: str) -> Figure:
+    """A point an example, and the line on which predictions are right."""
+    with style():
+        figure = Figure(figsize=(4.4, 4.2))
+        axes = figure.subplots()
+        predicted, true = np.asarray(predicted_N, dtype=float), np.asarray(true_N, dtype=float)
+        step = -(-len(true) // POINTS)
+        ends = [min(predicted.min(), true.min()), max(predicted.max(), true.max())]
+        axes.plot(ends, ends, color=BASELINE, linewidth=1)
+        axes.scatter(true[::step], predicted[::step], s=7, color=SAME, alpha=0.4, linewidths=0, rasterized=True)
+        axes.set(xlabel=f"True {short(name)}", ylabel=f"Predicted {short(name)}")
         return figure
 
 

@@ -104,12 +104,12 @@ def retrieval(
         raise UserError("No identity has two pictures to find each other.", hint="Give two pictures of an identity.")
     scores_N3 = torch.full((len(x_ND), 3), torch.nan, dtype=torch.float64)
     done = 0
-    for query_B in torch.split(query_Q, max(1, 2**24 // len(x_ND))):
+    for query_B in torch.split(query_Q, max(1, 2**22 // len(x_ND))):
         d_BN = template_distances(q_ND[query_B], q_ND).double()
         d_BN[~embedded_N[query_B]] = FARTHEST
         d_BN[:, ~embedded_N] = FARTHEST
         same_BN = labels_N[query_B, None] == labels_N
-        d_BN = torch.where(same_BN, torch.nextafter(d_BN, d_BN.new_tensor(torch.inf)), d_BN)
+        d_BN[same_BN] = torch.nextafter(d_BN[same_BN], d_BN.new_tensor(torch.inf))
         d_BN[torch.arange(len(query_B)), query_B] = torch.inf
         scores_N3[query_B] = _scores(d_BN, same_BN, relevant_N[query_B])
         done += len(query_B)

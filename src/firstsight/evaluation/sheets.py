@@ -1,6 +1,7 @@
 """Sheets of pictures, each with a line of text."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,8 +51,8 @@ def compared_sheet(
 
 def _empty_grid(
     figure: Figure, rows: int, columns: int, *, width_ratios: Sequence[float] | None = None
-) -> NDArray[np.object_]:
-    grid: NDArray[np.object_] = figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
+) -> NDArray[Any]:
+    grid: NDArray[Any] = figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
     for axes in grid.flat:
         axes.axis("off")
     return grid

@@ -99,7 +99,7 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
     """
     curve = curves.roc(pairs.distances, pairs.same)
     refusals = [unsupported(far, pairs) for far in fars]
-    auc_R, eer_R, val_RF = _resampled(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
+    auc_R, eer_R, val_RF = resampled_rates(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
     val_columns = iter(val_RF.T)
     return Verification(
         pairs,
@@ -160,7 +160,7 @@ def unsupported(far: float, pairs: Pairs) -> str:
     if far * comparisons >= 3 - 1e-9:
         return ""
     return (
-        f"FAR {far:.0e} needs {3 / far:,.0f} comparisons of different identities, and there are {comparisons:,}, "
+        f"FAR {far_name(far)} needs {3 / far:,.0f} comparisons of different identities, and there are {comparisons:,}, "
         f"of the same two at most {PAIRS_OF_TWO_IDENTITIES} counted: the tightest FAR is {3 / max(comparisons, 3):.2g}."
     )
 
@@ -200,10 +200,13 @@ def _val_at_far(far: float, pairs: Pairs, curve: curves.Curve, val_R: NDArray[np
     return ValAtFar(far, val, wider(exact, percentile_interval(val_R)), threshold, float(curve.far[at]))
 
 
-def _resampled(
+def resampled_rates(
     pairs: Pairs, fars: Sequence[float], *, draws: int = 300, at_most: int = 60_000
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """AUC, EER (R) and VAL at each FAR (R x F), with identities drawn with replacement."""
+    """AUC, EER (R) and VAL at each FAR (R x F), with identities drawn with replacement.
+
+    The draws depend on the number of identities alone: those of two models on the same pairs belong together.
+    """
     kept_P = _thinned(pairs, at_most)
     distance_P, order_P = pairs.distances[kept_P].sort()
     kept_P = kept_P[order_P]

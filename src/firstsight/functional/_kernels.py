@@ -21,7 +21,8 @@ from torch import Tensor
 
 from firstsight.functional._mining import Members, Mined, Rule
 
-ROWS_A_TASK = 128  # for much less, a thread is not worth its start
+ROWS_A_TASK = 32
+THREADED = 2**16  # distances: for fewer, a thread is not worth its start
 LINEAR = 128  # thresholds: up to here, comparing with every one of them is faster than bisection
 
 SELECTS = ("all", "semihard", "hard", "batch-hard")
@@ -36,7 +37,8 @@ def mine(d_MN: Float[Tensor, "M N"], members: Members, rule: Rule) -> Mined:
     """Apply the rule to squared distances. d_MN is used up: the weights take its place."""
     sums_M5 = torch.zeros(len(d_MN), 5, dtype=torch.float64)
     d = d_MN.numpy()
-    inputs = (d, members.order.numpy(), members.start.numpy(), members.end.numpy(), members.own)
+    own = -len(d) if members.own is None else members.own  # so far off that no anchor is its own member
+    inputs = (d, members.order.numpy(), members.start.numpy(), members.end.numpy(), own)
     how = (d.dtype.type(rule.margin), SELECTS.index(rule.select), FALLBACKS.index(rule.fallback), rule.soft)
     kernel = every if rule.select == "all" else chosen
 
@@ -44,7 +46,7 @@ def mine(d_MN: Float[Tensor, "M N"], members: Members, rule: Rule) -> Mined:
         kernel(*inputs, *how, sums_M5.numpy(), first, min(first + ROWS_A_TASK, len(d)))
 
     tasks, threads = range(0, len(d), ROWS_A_TASK), torch.get_num_threads()
-    if threads == 1 or len(tasks) < 2:
+    if threads == 1 or d.size < THREADED:
         for first in tasks:
             task(first)
     else:
@@ -77,7 +79,7 @@ def take_positives(row, anchor, members, own, index, distance, sums):
     unsorted = np.empty(len(members), row.dtype)
     for p in members:
         not_negative += row[p]
-        if not (own and p == anchor):
+        if p != own + anchor:
             index_of[count], unsorted[count] = p, row[p]
             sums[3] += row[p]
             count += 1

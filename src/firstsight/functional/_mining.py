@@ -30,13 +30,20 @@ class Rule(NamedTuple):
 class Members(NamedTuple):
     """The references of each anchor's label: order[start[a] : end[a]], by ascending index.
 
-    `own` says that the references are the anchors themselves: each is a member of its own, but no positive.
+    Where the references are the anchors themselves, each is a member of its own, but no positive: `own` is then the
+    index of the first anchor among them.
     """
 
     order: Int64[Tensor, "N"]
     start: Int64[Tensor, "M"]
     end: Int64[Tensor, "M"]
-    own: bool
+    own: int | None
+
+    def some(self, first: int, count: int) -> "Members":
+        """Those of some of the anchors."""
+        part = slice(first, first + count)
+        own = None if self.own is None else self.own + first
+        return Members(self.order, self.start[part], self.end[part], own)
 
 
 class Mined(NamedTuple):
@@ -62,7 +69,7 @@ def members_of(
     all_N = labels_M if reference_labels_N is None else reference_labels_N.to(device, torch.int64)
     sorted_N, order_N = all_N.sort(stable=True)
     start_M, end_M = torch.searchsorted(sorted_N, labels_M), torch.searchsorted(sorted_N, labels_M, right=True)
-    return Members(order_N, start_M, end_M, own=reference_labels_N is None)
+    return Members(order_N, start_M, end_M, own=0 if reference_labels_N is None else None)
 
 
 def mine(d_MN: Float[Tensor, "M N"], members: Members, rule: Rule) -> Mined:
@@ -89,11 +96,12 @@ def mine(d_MN: Float[Tensor, "M N"], members: Members, rule: Rule) -> Mined:
     return Mined(torch.stack([*(x.double() for x in sums), same, different]), weights_MN)
 
 
-def _positives(index_MC: Tensor, distance_MC: Tensor, present_MC: Tensor, own: bool) -> Positives:
-    if own:
-        present_MC = present_MC & (index_MC != torch.arange(len(index_MC), device=index_MC.device)[:, None])
+def _positives(index_MC: Tensor, distance_MC: Tensor, present_MC: Tensor, own: int | None) -> Positives:
+    if own is not None:
+        anchor_M = torch.arange(own, own + len(index_MC), device=index_MC.device)
+        present_MC = present_MC & (index_MC != anchor_M[:, None])
     distance_MC, order_MC = distance_MC.masked_fill(~present_MC, torch.inf).sort(stable=True)
-    K = max(distance_MC.shape[1] - own, 0)
+    K = max(distance_MC.shape[1] - (own is not None), 0)
     real_MK = torch.arange(K, device=index_MC.device) < present_MC.sum(1, keepdim=True)
     return Positives(index_MC.gather(1, order_MC)[:, :K], distance_MC[:, :K], real_MK)
 

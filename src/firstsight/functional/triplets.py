@@ -15,6 +15,7 @@ from firstsight.functional._mining import Fallback, Members, Rule, Select, membe
 from firstsight.functional.distances import squared_distances
 
 Reduction = Literal["active", "mean", "sum"]
+BLOCK = {False: 2**19, True: 2**26}  # distances at a time, on the CPU (it has them in its cache) and on CUDA
 
 
 class TripletResult(NamedTuple):
@@ -106,18 +107,17 @@ class _TripletLoss(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         with torch.autocast(embeddings_BD.device.type, enabled=False):
             x_BD, y_ND = _centered(embeddings_BD, reference_ND)
-            sums, weights_BN = _miner(x_BD.device.type).mine(squared_distances(x_BD, y_ND), members, rule)
+            sums, *gradients = _sums_and_gradients(x_BD, y_ND, members, rule, *ctx.needs_input_grad[:2])
             total, considered, active, same, different = sums
             divisor = {"active": active, "mean": considered, "sum": torch.ones_like(total)}[reduction].clamp(min=1)
-            gradients = _gradients(x_BD, y_ND, weights_BN, *ctx.needs_input_grad[:2], own=members.own)
             ctx.save_for_backward(*(None if g is None else g.mul_(2 / divisor.to(g.dtype)) for g in gradients))
             ctx.dtypes = [None if x is None else x.dtype for x in (embeddings_BD, reference_ND)]
 
             value = (total + 0 * (same + different)) / divisor  # what is no number is in no hinge, but must be seen
             spread = (x_BD - x_BD.mean(0)).square().sum(1).mean()
             shared = (members.end - members.start).sum()
-            mean_same = same / (shared - len(x_BD) if members.own else shared)
-            mean_different = different / (weights_BN.numel() - shared)
+            mean_same = same / (shared if members.own is None else shared - len(x_BD))
+            mean_different = different / (len(x_BD) * len(y_ND) - shared)
         value, mean_same, mean_different = (x.to(x_BD.dtype) for x in (value, mean_same, mean_different))
         rest = (considered.long(), active.long(), spread, mean_same, mean_different)
         ctx.mark_non_differentiable(*rest)
@@ -140,27 +140,37 @@ def _centered(embeddings_BD: Tensor, reference_ND: Tensor | None) -> tuple[Tenso
     y_ND = embeddings_BD if reference_ND is None else reference_ND
     dtype = torch.promote_types(torch.promote_types(embeddings_BD.dtype, y_ND.dtype), torch.float32)
     x_BD, y_ND = embeddings_BD.to(dtype), y_ND.to(dtype)
-    if len(y_ND):
-        mean_D = y_ND.mean(0)
-        close = mean_D.square().sum() > 0.5 * y_ND.square().sum(1).mean()
+    mean_D = y_ND.mean(0)
+    if mean_D.square().sum() > 0.5 * y_ND.square().sum(1).mean():
         # One of the points rather than the mean: round numbers stay round, and exact ties stay ties.
-        midst_D = torch.where(close, y_ND[(y_ND - mean_D).square().sum(1).argmin()], 0)
+        midst_D = y_ND[(y_ND - mean_D).square().sum(1).argmin()]
         x_BD, y_ND = x_BD - midst_D, y_ND - midst_D
     return (y_ND if reference_ND is None else x_BD), y_ND
 
 
-def _gradients(
-    x_BD: Tensor, y_ND: Tensor, weights_BN: Tensor, for_x: bool, for_y: bool, *, own: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    """Half of Σ W_ij ∂‖x_i − y_j‖². The rows of W sum to 0: each triplet adds as much as it takes away."""
-    if own:
-        if not for_x:
-            return None, None
-        pull_BB = weights_BN + weights_BN.T
-        return torch.addmm(x_BD * pull_BB.sum(1, keepdim=True), pull_BB, x_BD, alpha=-1), None
-    of_x_BD = -(weights_BN @ y_ND) if for_x else None
-    of_y_ND = torch.addmm(y_ND * weights_BN.sum(0)[:, None], weights_BN.T, x_BD, alpha=-1) if for_y else None
-    return of_x_BD, of_y_ND
+def _sums_and_gradients(
+    x_BD: Tensor, y_ND: Tensor, members: Members, rule: Rule, for_x: bool, for_y: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The sums of `mine`, and half of Σ W_ij ∂‖x_i − y_j‖² with respect to x and y, some anchors at a time.
+
+    The rows of W sum to 0, for each triplet adds as much as it takes away: Wx is all there is of x, and −W1 x of y.
+    """
+    miner, rows = _miner(x_BD.device.type), max(BLOCK[x_BD.is_cuda] // max(len(y_ND), 1), 1)
+    of_x_BD = torch.zeros_like(x_BD) if for_x else None
+    of_y_ND = of_x_BD if members.own is not None else torch.zeros_like(y_ND) if for_y else None
+    sums, pull_N = torch.zeros(5, dtype=torch.float64, device=x_BD.device), x_BD.new_zeros(len(y_ND))
+    for first in range(0, len(x_BD), rows):
+        some_BD = x_BD[first : first + rows]
+        found, weights_BN = miner.mine(squared_distances(some_BD, y_ND), members.some(first, rows), rule)
+        sums += found
+        if of_x_BD is not None:
+            of_x_BD[first : first + rows].addmm_(weights_BN, y_ND, alpha=-1)
+        if of_y_ND is not None:
+            of_y_ND.addmm_(weights_BN.T, some_BD, alpha=-1)
+            pull_N += weights_BN.sum(0)
+    if of_y_ND is not None:
+        of_y_ND.addcmul_(y_ND, pull_N[:, None])
+    return sums, of_x_BD, None if members.own is not None else of_y_ND
 
 
 def _miner(device: str) -> ModuleType:

@@ -1,24 +1,41 @@
-"""A plain convolutional trunk: stages of convolution, batch normalization, ReLU, and halving.
+"""A plain convolutional trunk: stages of convolution, normalization, ReLU, and halving.
 
 B batch, C channels, H height, W width.
 """
 
+from typing import Literal
+
 from torch import nn
 
+GROUPS = 8
 
-def conv_trunk(input_channels: int, height: int, width: int, channels: tuple[int, ...]) -> tuple[nn.Sequential, int]:
+
+def conv_trunk(
+    input_channels: int,
+    height: int,
+    width: int,
+    channels: tuple[int, ...],
+    norm: Literal["batch", "group"] = "batch",
+) -> tuple[nn.Sequential, int]:
     """Build the trunk B x C x H x W -> B x features, and say how many features it has.
 
-    Each stage halves height and width (rounding up, so that no row or column of pixels is ignored).
+    Each stage halves height and width (rounding up, so that no row or column of pixels is ignored). Batch
+    normalization takes its statistics from the pictures that pass together; group normalization (Wu and He 2018)
+    from each picture alone, so a batch may be divided among chunks or ranks without changing its gradient.
     """
     stages: list[nn.Module] = []
     for out_channels in channels:
         stages += [
             nn.Conv2d(input_channels, out_channels, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
+            nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(_groups(out_channels), out_channels),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(kernel_size=2, ceil_mode=True),
         ]
         input_channels = out_channels
         height, width = (height + 1) // 2, (width + 1) // 2
     return nn.Sequential(*stages, nn.Flatten()), input_channels * height * width
+
+
+def _groups(channels: int) -> int:
+    """The most groups up to `GROUPS` that divide the channels."""
+    return max(count for count in range(1, GROUPS + 1) if channels % count == 0)

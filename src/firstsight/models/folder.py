@@ -94,7 +94,7 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
         raise ModelError(
             f"The model {folder} was trained from a network of your own.", hint="load_model(folder, network=Mine())."
         )
-    network = network or build_network(config.network, config.preprocessing)
+    network = network or build_network(config)
     try:
         network.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError) as error:
@@ -118,7 +118,8 @@ def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str)
 
 
 def _identity(config: ModelConfig) -> str:
-    keys = {"network": to_plain(config.network), "preprocessing": to_plain(config.preprocessing)}
+    plain = to_plain(config)
+    keys = {key: plain[key] for key in ("task", "network", "preprocessing", "columns", "outputs")}
     text = config.weights_sha256 + json.dumps(keys, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,7 +3,7 @@
 N examples, B batch, C channels, H height, W width, S orientations.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from firstsight.config import Recipe
 from firstsight.data.augment import augment
-from firstsight.data.batches import identity_batches
+from firstsight.data.batches import example_batches, identity_batches
 from firstsight.data.pictures import to_input
 from firstsight.errors import RecipeError
 from firstsight.training.randomness import generator_for
@@ -22,7 +22,7 @@ class Feed(NamedTuple):
     """`plan(epoch)` lists the batches of an epoch as example indices; `fetch(indices, generator)` gives one
     batch as (input, target)."""
 
-    plan: Callable[[int], Sequence[Tensor]]
+    plan: Callable[[int], list[Tensor]]
     fetch: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
@@ -46,7 +46,7 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
     identities = int(labels_N.max()) + 1
     labels_SN = torch.cat([labels_N + s * identities for s in range(orientations)])
 
-    def plan(epoch: int) -> Sequence[Tensor]:
+    def plan(epoch: int) -> list[Tensor]:
         generator = generator_for(recipe.training.seed, "batches", epoch)
         sizes = {"identities": recipe.batch.identities, "pictures": recipe.batch.pictures}
         return list(identity_batches(labels_SN, **sizes, generator=generator))
@@ -56,6 +56,32 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
         if orientations > 1:
             x_BCHW = oriented(x_BCHW, indices_B // count)
         return augment(x_BCHW, generator, strength=recipe.training.augment), labels_SN[indices_B]
+
+    return Feed(plan, fetch)
+
+
+def example_feed(
+    inputs: Tensor, targets: Tensor, recipe: Recipe, *, prepare: Callable[[Tensor], Tensor] | None = None
+) -> Feed:
+    """Batches of m new random examples, a new partition each epoch (equations 2-4 to 2-6).
+
+    The last batch is shorter where m does not divide n, and is divided by its own size.
+
+    Args:
+        inputs, targets: of all n examples, by row.
+        recipe: its batch and training tables are obeyed.
+        prepare: turns stored pictures into the network's input; they are then augmented. None for rows.
+    """
+
+    def plan(epoch: int) -> list[Tensor]:
+        generator = generator_for(recipe.training.seed, "batches", epoch)
+        return list(example_batches(len(inputs), recipe.batch.size, generator))
+
+    def fetch(indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        input = inputs.index_select(0, indices_B)
+        if prepare is not None:
+            input = augment(prepare(input), generator, strength=recipe.training.augment)
+        return input, targets.index_select(0, indices_B)
 
     return Feed(plan, fetch)
 

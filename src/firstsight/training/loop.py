@@ -1,18 +1,25 @@
-"""The loop: epochs of updates. It reports through callbacks and decides nothing else."""
+"""The loop: epochs of updates, from wherever a checkpoint left off. It reports through callbacks, and decides
+nothing else than when to stop."""
 
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
 
 import torch
 from torch import nn
 
 from firstsight.config import Recipe
 from firstsight.errors import TrainingError
+from firstsight.training.checkpoint import FILE, Place, load_checkpoint, save_checkpoint
 from firstsight.training.feed import Feed
 from firstsight.training.loss import LossFunction
 from firstsight.training.optimizer import learning_rate_at, make_optimizer
 from firstsight.training.randomness import generator_for
+from firstsight.training.ranks import own_share, rank
 from firstsight.training.step import train_step
 
 
@@ -30,6 +37,10 @@ class Update:
     figures: dict[str, float]
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came; the checkpoint is written."""
+
+
 def fit(
     network: nn.Module,
     loss: LossFunction,
@@ -37,41 +48,120 @@ def fit(
     recipe: Recipe,
     *,
     device: torch.device,
+    checkpoint: Path | None = None,
     on_update: Callable[[Update], None] = lambda update: None,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
+    on_start: Callable[[Place], None] = lambda place: None,
+    on_checkpoint: Callable[[], None] = lambda: None,
+    validate: Callable[[nn.Module], float] | None = None,
 ) -> None:
     """Train `network` in place, for `recipe.training.epochs` epochs.
 
     Args:
         network: any module that maps the feed's inputs to what the loss takes.
+        loss: of (output, target).
+        feed: the batches of each epoch.
+        recipe: its batch, optimizer and training tables are obeyed.
+        device: where to compute.
+        checkpoint: a folder. Where it holds a checkpoint, the run goes on from there; the weights after the last
+            update are then, bit for bit, those of a run never interrupted (same machine, same number of threads).
         on_update: called after each update.
-        on_epoch: called after each epoch with its number, from 1.
+        on_start: called once with the place that the run starts from.
+        on_checkpoint: called before a checkpoint is written.
+        validate: gives a held-out figure after each epoch, the larger the better, for early stopping.
 
     Raises:
         TrainingError: a loss that is not finite; says at which update.
+        Stopped: interrupted, with the checkpoint written.
     """
     network.to(device).train()
     optimizer = make_optimizer(network, recipe.optimizer)
-    number, epochs = 0, recipe.training.epochs
-    for epoch in range(1, epochs + 1):
-        plan = feed.plan(epoch)
-        for i, indices_B in enumerate(plan):
-            started = time.perf_counter()
-            number += 1
-            rate = learning_rate_at((epoch - 1 + i / len(plan)) / epochs, recipe.optimizer)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            input, target = feed.fetch(indices_B, generator_for(recipe.training.seed, "update", number))
-            try:
-                result = train_step(network, loss, optimizer, input.to(device), target.to(device))
-            except TrainingError as error:
-                raise TrainingError(f"Update {number} (epoch {epoch}): {error.message}", hint=error.hint) from error
-            on_update(
-                Update(
-                    number, epoch, (epoch - 1 + (i + 1) / len(plan)) / epochs, rate, result.value.item(),
-                    len(indices_B), time.perf_counter() - started, result.figures,
-                )
-            )  # fmt: skip
-        on_epoch(epoch)
-        network.train()
+    place = Place()
+    if checkpoint and (checkpoint / FILE).exists():
+        place = load_checkpoint(checkpoint, recipe, network, optimizer)
+    on_start(place)
+
+    def save() -> None:
+        if checkpoint and rank() == 0:
+            on_checkpoint()
+            save_checkpoint(checkpoint, place, recipe, network, optimizer)
+
+    every = recipe.training.checkpoint_every
+    with _deferred_signals() as interrupted:
+        while place.epoch <= recipe.training.epochs and not _exhausted(place, recipe):
+            plan = feed.plan(place.epoch)
+            for batch in range(place.batch, len(plan)):
+                place = replace(place, number=place.number + 1, batch=batch + 1)
+                on_update(_update(network, loss, feed, recipe, optimizer, place, plan, device))
+                if interrupted() or (every and place.number % every == 0):
+                    save()
+                if interrupted():
+                    raise Stopped
+            place = _after_epoch(place, network, validate)
+            if not every:
+                save()
     network.eval()
+
+
+def _update(
+    network: nn.Module,
+    loss: LossFunction,
+    feed: Feed,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    place: Place,
+    plan: list[torch.Tensor],
+    device: torch.device,
+) -> Update:
+    started = time.perf_counter()
+    done = (place.epoch - 1 + (place.batch - 1) / len(plan)) / recipe.training.epochs
+    rate = learning_rate_at(done, recipe.optimizer)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    indices_B = plan[place.batch - 1]
+    input, target = feed.fetch(own_share(indices_B), generator_for(recipe.training.seed, place.number, rank()))
+    try:
+        result = train_step(network, loss, optimizer, input.to(device), target.to(device), chunk=recipe.batch.chunk)
+    except TrainingError as error:
+        where = f"Update {place.number} (epoch {place.epoch})"
+        raise TrainingError(f"{where}: {error.message}", hint=error.hint) from error
+    progress = (place.epoch - 1 + place.batch / len(plan)) / recipe.training.epochs
+    seconds = time.perf_counter() - started
+    return Update(
+        place.number, place.epoch, progress, rate, result.value.item(), len(indices_B), seconds, result.figures
+    )
+
+
+def _after_epoch(place: Place, network: nn.Module, validate: Callable[[nn.Module], float] | None) -> Place:
+    place = replace(place, epoch=place.epoch + 1, batch=0)
+    if validate is None:
+        return place
+    figure = validate(network.eval())
+    network.train()
+    if place.best is None or figure > place.best:
+        return replace(place, best=figure, stale=0)
+    return replace(place, stale=place.stale + 1)
+
+
+def _exhausted(place: Place, recipe: Recipe) -> bool:
+    return 0 < recipe.training.patience <= place.stale
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[Callable[[], bool]]:
+    """Let the update that is under way end before Ctrl-C or SIGTERM takes effect. A second one acts at once."""
+    caught: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # signals reach the main thread alone
+        before = {}
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

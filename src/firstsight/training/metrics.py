@@ -1,32 +1,81 @@
-"""metrics.jsonl: one line an update, for curves and for whoever watches."""
+"""metrics.jsonl: each update once, for curves and for whoever watches."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from firstsight.atomic import write_atomically
+from firstsight.training.checkpoint import Place
 from firstsight.training.loop import Update
+
+SECONDS = 0.5
+"""How long a line may wait to be written: a line an update would cost a small network as much as the update."""
 
 
 class Metrics:
-    """The updates so far, on disk and at hand."""
+    """The updates so far, at hand and on disk."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, path: Path, *, write: bool) -> None:
+        self._path = path
+        self._write = write
+        self._file: TextIO | None = None
+        self._waiting = 0.0
+        self._resumed_from: int | None = None
         self.rows: list[dict[str, Any]] = []
+
+    def start(self, place: Place) -> None:
+        """Keep the lines of the updates that the checkpoint has; those after it will be made again."""
+        if place.number:
+            self._resumed_from = place.number
+            self.rows = _rows(self._path, place.number)
+        if self._write:
+            write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
+            self._file = self._path.open("a", encoding="utf-8")
 
     def add(self, update: Update) -> None:
         row = asdict(update)
         row |= row.pop("figures")
+        if self._resumed_from is not None:
+            row["resumed_from"] = self._resumed_from
         self.rows.append(row)
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps(row) + "\n")
+            self._waiting += update.seconds
+            if self._waiting > SECONDS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Bring all lines to the disk: a checkpoint must never know more updates than the file."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._waiting = 0.0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 @contextmanager
-def metrics_file(path: Path) -> Iterator[Metrics]:
-    """Open a new metrics.jsonl."""
-    with path.open("w", encoding="utf-8") as file:
-        yield Metrics(file)
+def metrics_file(path: Path, *, write: bool = True) -> Iterator[Metrics]:
+    """A metrics.jsonl that is complete when the block ends, however it ends."""
+    metrics = Metrics(path, write=write)
+    try:
+        yield metrics
+    finally:
+        metrics.close()
+
+
+def _rows(path: Path, count: int) -> list[dict[str, Any]]:
+    """The first `count` updates; a line cut off by a kill comes after them."""
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if len(rows) == count:
+                break
+            rows.append(json.loads(line))
+    return rows

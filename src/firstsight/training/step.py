@@ -1,28 +1,83 @@
-"""One update of stochastic gradient descent (equations 2-3 and 2-6), whatever the loss."""
+"""One update of stochastic gradient descent (equations 2-3 and 2-6), whatever the loss.
+
+B batch, O outputs of the network (D for an embedding).
+"""
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 from firstsight.errors import TrainingError
 from firstsight.training.loss import LossFunction, LossResult
+from firstsight.training.ranks import gathered, summed_over_ranks
 
 
 def train_step(
-    network: nn.Module, loss: LossFunction, optimizer: torch.optim.Optimizer, input: Tensor, target: Tensor
+    network: nn.Module,
+    loss: LossFunction,
+    optimizer: torch.optim.Optimizer,
+    input: Tensor,
+    target: Tensor,
+    *,
+    chunk: int = 0,
 ) -> LossResult:
     """w <- w − η ∂C/∂w on one batch, with the rate that the optimizer holds.
+
+    Args:
+        input, target: this rank's share of the batch; the loss is taken once, over the shares of all ranks.
+        chunk: examples in memory at once (0: all). The gradient is that of the undivided batch where the network
+            treats each example by itself, as with group normalization (gradient caching, Gao et al. 2021).
 
     Raises:
         TrainingError: the loss is not finite; the weights are left as they were.
     """
-    result = loss(network(input), target)
-    if not torch.isfinite(result.value):
+    chunks = input.split(chunk) if chunk else (input,)
+    if len(chunks) == 1:
+        output_BO = network(input)
+        result = loss(gathered(output_BO), gathered(target))
+        _refuse_not_finite(result, optimizer, len(input))
+        optimizer.zero_grad()
+        torch.autograd.backward(result.value)
+    else:
+        result = _backward_in_chunks(network, loss, optimizer, chunks, target)
+    summed_over_ranks(network)
+    optimizer.step()
+    return result
+
+
+def _backward_in_chunks(
+    network: nn.Module,
+    loss: LossFunction,
+    optimizer: torch.optim.Optimizer,
+    chunks: tuple[Tensor, ...],
+    target: Tensor,
+) -> LossResult:
+    """Embed without a graph, take the loss and its gradient at the outputs, then go through the network again chunk
+    by chunk with that gradient. Each chunk draws the same random numbers (dropout) both times."""
+    states, outputs = [], []
+    with torch.no_grad():
+        for chunk in chunks:
+            states.append(torch.get_rng_state())
+            outputs.append(network(chunk))
+    output_BO = torch.cat(outputs).requires_grad_()
+    result = loss(gathered(output_BO), gathered(target))
+    _refuse_not_finite(result, optimizer, len(target))
+    (gradient_BO,) = torch.autograd.grad(result.value, output_BO)
+    optimizer.zero_grad()
+    end = torch.get_rng_state()
+    for chunk, state, gradient in zip(chunks, states, gradient_BO.split(len(chunks[0])), strict=True):
+        torch.set_rng_state(state)
+        torch.autograd.backward(network(chunk), gradient)
+    torch.set_rng_state(end)
+    return result
+
+
+def _refuse_not_finite(result: LossResult, optimizer: torch.optim.Optimizer, examples: int) -> None:
+    value = result.value.item()
+    if not math.isfinite(value):
         raise TrainingError(
-            f"The loss is {result.value.item()} on a batch of {len(input)} examples at learning rate "
+            f"The loss is {value} on a batch of {examples} examples at learning rate "
             f"{optimizer.param_groups[0]['lr']:.3g}.",
             hint="Lower --learning-rate, or look for broken values in the data.",
         )
-    optimizer.zero_grad()
-    torch.autograd.backward(result.value)
-    optimizer.step()
-    return result

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from firstsight.config import Batch, Data, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
+from firstsight.config import Batch, Data, Loss, Network, Optimizer, Preprocessing, Recipe, Training
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.errors import StorageError
 from firstsight.evaluation import pages
@@ -77,9 +77,10 @@ def demo_recipe(digits: Path, *, seed: int) -> Recipe:
         data=Data(path=str(digits / "learned.csv"), val=str(digits / "unseen.csv"), orientations=8),
         preprocessing=Preprocessing(height=16, width=16, color="gray"),
         network=Network(channels=(32, 64, 128), embedding_size=64),
+        loss=Loss(margin=0.1),
         batch=Batch(identities=14, pictures=8),
         optimizer=Optimizer(learning_rate=0.1),
-        training=Training(epochs=5, seed=seed),
+        training=Training(epochs=5, augment=2.0, seed=seed),
     )
 
 
@@ -132,9 +133,7 @@ def _write_report(run: Run, everything: Evaluation, rows: list[tuple[str, ...]])
     unseen = run.evaluation
     assert unseen is not None
     untrained = make_model(
-        build_network(run.recipe.network, run.recipe.preprocessing, seed=run.recipe.training.seed),
-        ModelConfig(network=run.recipe.network, preprocessing=run.recipe.preprocessing),
-        name="untrained",
+        build_network(run.job.config, seed=run.recipe.training.seed), run.job.config, name="untrained"
     )
     before_ND = embed_pictures(untrained, [everything.pictures.read(i) for i in range(len(everything.pictures))])
     return write_report(

@@ -90,9 +90,7 @@ def _end_to_end() -> str:
 
     config = ModelConfig(preprocessing=Preprocessing(height=32, width=32, color="rgb"))
     with tempfile.TemporaryDirectory() as folder:
-        save_model(
-            make_model(build_network(config.network, config.preprocessing), config, name="doctor"), folder + "/m"
-        )
+        save_model(make_model(build_network(config), config, name="doctor"), folder + "/m")
         x_BD = embed_pictures(load_model(folder + "/m"), [Image.new("RGB", (40, 30), "teal")])
     if abs(torch.linalg.vector_norm(x_BD).item() - 1) > 1e-4:
         raise RuntimeError("the embedding is not of unit length")

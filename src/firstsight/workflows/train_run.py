@@ -1,58 +1,69 @@
-"""From pictures to a model folder with its report: the `train` verb.
-
-N pictures, D embedding.
-"""
+"""From data to a model folder with its report: the `train` verb."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from firstsight.config import ModelConfig, Network, Recipe, read_recipe, write_recipe
-from firstsight.data.cache import Packed, Skipped, packed_pictures, resolve_color
-from firstsight.data.identities import PictureSet, open_pictures, require_identities, split_by_identity
-from firstsight.errors import DataError, StorageError, UserError
+from firstsight.atomic import write_atomically
+from firstsight.config import Network, Recipe, read_recipe, write_recipe
+from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
-from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
+from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
 from firstsight.models.embedding import UnitLength
-from firstsight.models.folder import Model, make_model, save_model, set_operating_point
+from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network
+from firstsight.training.checkpoint import FILE
+from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.device import pick_device
-from firstsight.training.feed import picture_feed
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
-from firstsight.workflows.progress import OnProgress, silent, stage
+from firstsight.training.ranks import joined_ranks, rank
+from firstsight.workflows.jobs import Job, Outcome, open_job
+from firstsight.workflows.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a training run gave. `folder` holds recipe.toml, metrics.jsonl, model/, report.html and report.json.
+    """What a training run gave. `folder` holds recipe.toml, metrics.jsonl, checkpoint/, model/, report.html and
+    report.json.
 
-    `evaluation` is of the held-out identities, None where none were held out; `updates` are the rows of
-    metrics.jsonl; `unreadable` are the pictures that could not be learned from.
+    `figures` are those of the held-out data, empty where none were held out; `updates` are the rows of
+    metrics.jsonl; `warnings` are worth reading; `job` and `outcome` have the rest.
     """
 
     folder: Path
     recipe: Recipe
     model: Model
-    evaluation: Evaluation | None
     updates: list[dict[str, Any]]
-    unreadable: tuple[Skipped, ...]
+    warnings: list[str]
+    job: Job
+    outcome: Outcome
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return self.outcome.figures
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Of an embedding, on held-out identities."""
+        return self.outcome.evaluation
 
     def learning_section(self) -> Section:
-        """The loss and the active triplets of each update, for a report."""
+        """The loss, and for triplets the share that is active, of each update."""
         loss_U = [row["loss"] for row in self.updates]
-        active_U = [row["active"] / max(row["considered"], 1) for row in self.updates]
+        active_U = [row["active"] / max(row["considered"], 1) for row in self.updates if "active" in row]
         return pages.learning_section(loss_U, active_U)
 
     def to_json(self) -> dict[str, Any]:
-        """One flat dict: the figures of the evaluation, and how the training ended."""
-        figures = self.evaluation.to_json() if self.evaluation else {}
-        return {"out": str(self.folder), "model_identity": self.model.identity, **self.model.config.trained, **figures}
+        """One flat dict: how the training ended, and the held-out figures."""
+        return {
+            "out": str(self.folder), "model_identity": self.model.identity, **self.model.config.trained, **self.figures,
+        }  # fmt: skip
 
 
 def train(
@@ -60,144 +71,146 @@ def train(
     *,
     out: str | Path,
     network: nn.Module | None = None,
+    resume: bool = False,
     on_progress: OnProgress = silent,
 ) -> Run:
-    """Train an embedding network on identity folders, measure it on held-out identities, and write the run.
+    """Train a network, measure it on held-out data, and write the run.
 
     Args:
         recipe: a `Recipe`, or the path of a TOML recipe.
         out: the run folder to make.
         network: any module that maps float32 B x C x H x W to B x D, to train in place of the one that the recipe
-            names. Its outputs are brought to unit length.
+            names. For an embedding its outputs are brought to unit length.
+        resume: go on with a run that was interrupted; the outcome is, bit for bit, that of a run never interrupted.
         on_progress: hears how far it is.
 
     Raises:
-        DataError: no pictures, or fewer than two identities to learn from.
+        DataError: no data, or too few to learn from and measure on.
         UserError: the run folder holds a run already.
         StorageError: the run folder cannot be written.
+        TrainingError: the run cannot go on.
 
     Example:
         >>> recipe = with_flags(Recipe(), data="photos", epochs=20)  # doctest: +SKIP
-        >>> train(recipe, out="runs/mine").evaluation.one_shot.accuracy  # doctest: +SKIP
+        >>> train(recipe, out="runs/mine").figures["accuracy"]  # doctest: +SKIP
         0.94
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     folder = Path(out)
-    if (folder / "model").exists():
-        raise UserError(f"{folder} holds a run already.", hint="Name another --out, or remove the folder.")
+    _refuse_to_overwrite(folder, resume)
     device = pick_device(recipe.training.device)
-    learned, held_out = picture_sets(recipe)
-    _require_pairs(learned, held_out)
-    recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
-    packed = packed_pictures(learned, recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
-    _require_pairs(packed.kept, None)
-    recipe, network = _network(recipe, network)
-    network.to(device)
-    config = ModelConfig(network=recipe.network, preprocessing=recipe.preprocessing)
+    job = open_job(recipe, on_progress)
+    job, network = _with_network(job, network)
+    make_loss(job.recipe)  # a loss that does not fit is refused before any work
+    if job.recipe.training.patience and not job.can_measure:
+        raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
     try:
-        before_ND = None
-        if held_out is not None:
-            before_ND = embed_set(make_model(network, config, name="untrained"), held_out)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.toml").write_text(write_recipe(recipe), "utf-8")
-        updates = _fit(network, packed, recipe, folder, device, on_progress)
+        with joined_ranks(device):
+            network.to(device)
+            job.begin(network)
+            folder.mkdir(parents=True, exist_ok=True)
+            if rank() == 0:
+                write_atomically(folder / "recipe.toml", write_recipe(job.recipe).encode())
+            updates, warnings = _fit(network, job, folder, device, on_progress)
+            return _finish(network, job, folder, updates, warnings, on_progress)
     except OSError as error:
         raise StorageError(
             f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
         ) from error
-    model = make_model(network, replace(config, trained=_provenance(learned, packed, updates)), name=str(folder))
-    evaluation = None
-    if held_out is not None:
-        evaluation = evaluate(model, held_out, on_progress=stage(on_progress, "Measuring"))
-        model = set_operating_point(model, evaluation.operating_point)
-    model = save_model(model, folder / "model")
-    run = Run(folder, recipe, model, evaluation, updates, packed.skipped)
-    _write_report(run, before_ND)
-    return run
 
 
-def picture_sets(recipe: Recipe) -> tuple[PictureSet, PictureSet | None]:
-    """What to learn from, and the held-out identities to measure on (None where the recipe holds out none).
-
-    Raises:
-        DataError: no data named, or too few identities.
-    """
-    if not recipe.data.path:
-        raise DataError("No pictures were named to learn from.", hint="Add --data PICTURES.")
-    pictures = open_pictures(recipe.data.path)
-    if recipe.data.val:
-        return pictures, open_pictures(recipe.data.val)
-    learned, held_out = split_by_identity(pictures, recipe.data.holdout, recipe.training.seed)
-    return learned, held_out if len(held_out) else None
+def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
+    if (folder / "model").exists():
+        raise UserError(f"{folder} holds a run already.", hint="Name another --out, or remove the folder.")
+    begun = (folder / "checkpoint" / FILE).exists()
+    if begun and not resume:
+        raise UserError(
+            f"{folder} holds a run that was interrupted.", hint="Add --resume to go on with it, or name another --out."
+        )
 
 
-def _require_pairs(learned: PictureSet, held_out: PictureSet | None) -> None:
-    """Refuse at once what would fail only after the training: sets without negatives or without positives."""
-    require_identities(learned, 2)
-    require_identities(learned, 1, with_pictures=2)
-    if held_out is not None:
-        require_identities(held_out, 2, with_pictures=2)
-
-
-def _network(recipe: Recipe, network: nn.Module | None) -> tuple[Recipe, nn.Module]:
-    """The network to train, and the recipe that tells the truth about it."""
+def _with_network(job: Job, network: nn.Module | None) -> tuple[Job, nn.Module]:
+    """The network to train, and the job that tells the truth about it."""
     if network is None:
-        return recipe, build_network(recipe.network, recipe.preprocessing, seed=recipe.training.seed)
-    shape = (2, recipe.preprocessing.channels, recipe.preprocessing.height, recipe.preprocessing.width)
+        return job, build_network(job.config, seed=job.recipe.training.seed)
+    shape = (2, *job.config.input_shape)
     with torch.no_grad():
         output = network.eval()(torch.zeros(shape))
     if output.ndim != 2 or len(output) != 2:
         raise UserError(
-            f"The network gives {tuple(output.shape)} for {shape}.",
-            hint="It must give B x D embeddings for B pictures.",
+            f"The network gives {tuple(output.shape)} for {shape}.", hint="It must give B x D for B inputs."
         )
-    table = Network(name=CUSTOM, channels=(), embedding_size=output.shape[1])
-    return replace(recipe, network=table), nn.Sequential(network, UnitLength())
+    table = Network(name=CUSTOM, channels=(), hidden=(), embedding_size=output.shape[1])
+    job.recipe = replace(job.recipe, network=table)
+    job.config = replace(job.config, network=table)
+    return job, nn.Sequential(network, UnitLength()) if job.config.task == "embedding" else network
 
 
 def _fit(
-    network: nn.Module, packed: Packed, recipe: Recipe, folder: Path, device: torch.device, on_progress: OnProgress
-) -> list[dict[str, Any]]:
-    feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), recipe)
-    with metrics_file(folder / "metrics.jsonl") as metrics:
+    network: nn.Module, job: Job, folder: Path, device: torch.device, on_progress: OnProgress
+) -> tuple[list[dict[str, Any]], list[str]]:
+    recipe = job.recipe
+    alarm = watch_for_collapse(recipe.loss.margin)
+    warnings: list[str] = []
+    with metrics_file(folder / "metrics.jsonl", write=rank() == 0) as metrics:
 
         def on_update(update: Update) -> None:
             metrics.add(update)
-            figures = {"loss": update.loss, "active": update.figures["active"] / max(update.figures["considered"], 1)}
-            total = round(update.number / update.progress)
-            on_progress("Training", update.number, total, figures | {"pictures/s": update.examples / update.seconds})
+            if warning := alarm(update):
+                warnings.append(warning)
+            on_progress("Training", update.number, round(update.number / update.progress), _glance(update))
 
-        fit(network, make_loss(recipe.loss), feed, recipe, device=device, on_update=on_update)
-        return metrics.rows
-
-
-def _provenance(learned: PictureSet, packed: Packed, updates: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "data": learned.source,
-        "identities": len(packed.kept.names),
-        "pictures": len(packed.kept),
-        "unreadable": len(packed.skipped),
-        "updates": len(updates),
-    }
-
-
-def _write_report(run: Run, before_ND: Tensor | None) -> None:
-    title = f"firstsight train: {run.folder.name}"
-    if run.evaluation is None or before_ND is None:
-        write_report(
-            run.folder,
-            title=title,
-            summary=f"Learned from {run.recipe.data.path}. No identities were held out, so nothing was measured.",
-            sections=[run.learning_section()],
-            data=run.to_json(),
+        fit(
+            network,
+            make_loss(recipe),
+            job.feed,
+            recipe,
+            device=device,
+            checkpoint=folder / "checkpoint",
+            on_update=on_update,
+            on_start=metrics.start,
+            on_checkpoint=metrics.flush,
+            validate=job.validate if recipe.training.patience else None,
         )
-        return
-    held_out = run.evaluation.pictures
-    pages.write_evaluation(
+        return metrics.rows, warnings
+
+
+def _glance(update: Update) -> dict[str, float]:
+    figures = {"loss": update.loss}
+    if "active" in update.figures:
+        figures["active"] = update.figures["active"] / max(update.figures["considered"], 1)
+    return figures | {"examples/s": update.examples / update.seconds}
+
+
+def _finish(
+    network: nn.Module,
+    job: Job,
+    folder: Path,
+    updates: list[dict[str, Any]],
+    warnings: list[str],
+    on_progress: OnProgress,
+) -> Run:
+    trained = {**job.provenance, "updates": len(updates)}
+    model = make_model(network, replace(job.config, trained=trained), name=str(folder))
+    outcome = job.finish(model, on_progress)
+    model = outcome.model
+    if rank() == 0:
+        model = save_model(model, folder / "model")
+    run = Run(folder, job.recipe, model, updates, warnings, job, outcome)
+    if rank() == 0:
+        _write_report(run)
+    return run
+
+
+def _write_report(run: Run) -> None:
+    outcome = run.outcome
+    measured = "Measured on held-out data." if outcome.figures else "Nothing was held out to measure on."
+    write_report(
         run.folder,
-        run.evaluation,
-        title=title,
-        summary=f"Learned from {run.recipe.data.path}. Measured on {len(held_out.names)} identities that it never saw.",
-        before=[run.learning_section(), pages.embedding_section(run.evaluation, before_ND)],
+        title=f"firstsight train: {run.folder.name}",
+        summary=f"Learned from {run.recipe.data.path}. {measured}",
+        headlines=outcome.headlines,
+        tables=outcome.tables,
+        sections=[run.learning_section(), *outcome.sections],
         data=run.to_json(),
     )

@@ -1,0 +1,179 @@
+"""The reports of the single protocols: pairs, one-shot runs and episodes, retrieval, open set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firstsight.evaluation import plots
+from firstsight.evaluation.bounds import Interval
+from firstsight.evaluation.comparison import Comparison
+from firstsight.evaluation.embedded import far_name
+from firstsight.evaluation.episodes import EpisodesEvaluation
+from firstsight.evaluation.folds import PairsEvaluation
+from firstsight.evaluation.open_set import OpenSetEvaluation
+from firstsight.evaluation.pages import (
+    MOST_SHOWN,
+    between,
+    error_section,
+    footer,
+    lookalike_tables,
+    mistake_plots,
+    percent,
+    skipped_tables,
+    val_rows,
+    verification_section,
+)
+from firstsight.evaluation.report import Headline, Plot, Section, Table, write_report
+from firstsight.evaluation.retrieval import RetrievalEvaluation
+
+ProtocolEvaluation = PairsEvaluation | EpisodesEvaluation | RetrievalEvaluation | OpenSetEvaluation
+COLUMNS = ("", "Measured", "95 % interval")
+
+
+def write_protocol(folder: str | Path, evaluation: ProtocolEvaluation, *, title: str, summary: str) -> Path:
+    """Write report.html and report.json of one protocol; give the path of report.html.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    table = protocol_table(evaluation)
+    return write_report(
+        folder,
+        title=title,
+        summary=summary,
+        data=evaluation.to_json(),
+        headlines=[Headline(table.rows[0][0], table.rows[0][1], f"95 % interval {table.rows[0][2]}")],
+        tables=[table, *_further_tables(evaluation), *skipped_tables(evaluation)],
+        sections=[section for section in _sections(evaluation) if section.plots],
+        footer=footer(evaluation),
+    )
+
+
+def write_comparison(folder: str | Path, comparison: Comparison, *, title: str, summary: str) -> Path:
+    """Write report.html and report.json of two models side by side; give the path of report.html.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    table = comparison_table(comparison)
+    curves = {
+        name: (evaluation.verification.curve.far, evaluation.verification.curve.val)
+        for name, evaluation in zip(table.columns[1:], (comparison.one, comparison.other), strict=False)
+    }
+    caption = "Both models on the same pairs; the higher at the left, the better."
+    return write_report(
+        folder,
+        title=title,
+        summary=summary,
+        data=comparison.to_json(),
+        headlines=[Headline("Difference of one-shot accuracy", table.rows[0][3], comparison.verdict())],
+        tables=[table],
+        sections=[
+            Section(
+                "Side by side",
+                [
+                    Plot(plots.roc(curves), f"ROC: {caption}", "Two curves of VAL against FAR."),
+                    Plot(plots.det(curves), "DET: the lower, the better.", "Two curves of FRR against FAR."),
+                ],
+            )
+        ],
+        footer=f"{footer(comparison.one)} Against {comparison.other.model.name}.",
+    )
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Two models' figures, and the intervals of their differences."""
+    one, other = comparison.one.to_json(), comparison.other.to_json()
+    names = {"accuracy": "One-shot accuracy", "auc": "ROC AUC", "eer": "Equal error rate"}
+    names |= {
+        f"val_at_far_{far_name(point.target)}": f"VAL at FAR {plots.share_label(point.target)}"
+        for point in comparison.one.verification.val_at_far
+        if point.val is not None
+    }
+    rows = []
+    for key, name in names.items():
+        difference, interval = comparison.differences[key]
+        text = f"{100 * difference:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+        rows.append([name, percent(one[key]), percent(other[key]), text])
+    columns = ("", comparison.one.model.name, comparison.other.model.name, "Difference in points (95 %)")
+    return Table("Side by side", "The same pictures, the same choices; positive: the first has more.", columns, rows)
+
+
+def protocol_table(evaluation: ProtocolEvaluation) -> Table:
+    """The figures of a protocol with their intervals, and why some are missing."""
+    figures = evaluation.to_json()
+    if isinstance(evaluation, PairsEvaluation):
+        rows, refused = val_rows(evaluation.verification)
+        caption = (
+            f"{figures['pairs']:,} pairs of {figures['identities']:,} identities in {figures['folds']} folds, each "
+            f"measured at the threshold that is best on the others; mean over folds ± standard error: "
+            f"{percent(figures['accuracy'])} ± {percent(figures['standard_error'])}. {refused}"
+        )
+        return Table("Figures", caption.strip(), COLUMNS, [_row("Accuracy", figures, "accuracy"), *rows])
+    if isinstance(evaluation, EpisodesEvaluation):
+        what = "runs" if evaluation.protocol == "one-shot-runs" else "random episodes"
+        caption = (
+            f"{figures['trials']:,} {what} of {figures['ways']} identities, {figures['shots']} enrolled of each; "
+            f"{figures['identifications']:,} identifications. Interval: {evaluation.one_shot.interval.method}."
+        )
+        rows = [_row("Accuracy", figures, "accuracy"), _row("The same by nearest pixels", figures, "pixel_accuracy")]
+        return Table("Figures", caption, COLUMNS, rows)
+    if isinstance(evaluation, RetrievalEvaluation):
+        names = {"precision_at_1": "Precision@1", "r_precision": "R-precision", "map_at_r": "MAP@R"}
+        caption = f"Each of {figures['queries']:,} pictures searched among all others of the set."
+        return Table("Figures", caption, COLUMNS, [_row(name, figures, key) for key, name in names.items()])
+    return _open_set_table(evaluation, figures)
+
+
+def _open_set_table(evaluation: OpenSetEvaluation, figures: Mapping[str, Any]) -> Table:
+    found = evaluation.open_set
+    rows = []
+    if found.threshold is not None:
+        at = f"at the threshold {found.threshold:.3f}"
+        rows = [_row(f"DIR {at}", figures, "dir"), _row(f"FPIR {at}", figures, "fpir")]
+    for point in found.dir_at_fpir:
+        name = f"DIR at FPIR {plots.share_label(point.target)}"
+        rows.append([name, percent(point.dir), between(point.interval) if point.interval else "too few strangers"])
+    refused = next((point.refused for point in found.dir_at_fpir if point.refused), "")
+    caption = (
+        f"{found.trials} random choices of {found.gallery_size} identities to enroll from one picture each; "
+        f"{len(found.known.right):,} identifications of the enrolled, {len(found.unknown.right):,} of strangers. "
+        f"{refused}"
+    )
+    return Table("Figures", caption.strip(), COLUMNS, rows)
+
+
+def _further_tables(evaluation: ProtocolEvaluation) -> list[Table]:
+    if isinstance(evaluation, EpisodesEvaluation):
+        return lookalike_tables(evaluation, evaluation.one_shot)
+    if isinstance(evaluation, PairsEvaluation) and evaluation.unembedded:
+        shown = evaluation.unembedded[:MOST_SHOWN]
+        caption = f"{len(evaluation.unembedded):,} in all: a picture is missing or cannot be read."
+        rows = [pair.split(" | ") for pair in shown]
+        return [Table("Pairs that count as distance 4", caption, ["One", "Other"], rows)]
+    return []
+
+
+def _sections(evaluation: ProtocolEvaluation) -> list[Section]:
+    if isinstance(evaluation, PairsEvaluation):
+        threshold = float(np.mean(evaluation.folded.thresholds))
+        distances = verification_section(evaluation.verification, threshold)
+        return [distances, error_section(evaluation, evaluation.verification)]
+    if isinstance(evaluation, EpisodesEvaluation):
+        return [Section("Mistakes", mistake_plots(evaluation, evaluation.one_shot))]
+    if isinstance(evaluation, OpenSetEvaluation):
+        figure = plots.roc(
+            {"Embedding": evaluation.open_set.curve()},
+            labels=("Strangers given a name (FPIR)", "Enrolled given theirs (DIR)"),
+            chance=False,
+        )
+        caption = "How many of the enrolled are detected and named, for each share of strangers that get a name."
+        return [Section("With strangers at the door", [Plot(figure, caption, "A curve of DIR against FPIR.")])]
+    return []
+
+
+def _row(name: str, figures: Mapping[str, Any], key: str) -> list[str]:
+    interval = Interval(figures[f"{key}_low"], figures[f"{key}_high"], "")
+    return [name, percent(figures[key]), between(interval)]

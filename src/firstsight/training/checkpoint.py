@@ -1,0 +1,107 @@
+"""A checkpoint: all that the rest of a run depends on, in one file that is whole or not there.
+
+The file is safetensors: the tensors of the network and of the optimizer, and a JSON header with the rest. What is
+drawn at random depends on the seed and the place in the run alone (see randomness.py), so the place is enough; the
+global generator is kept for networks that draw by themselves (dropout).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from firstsight.atomic import write_atomically
+from firstsight.config import Recipe, to_plain
+from firstsight.errors import ModelError, StorageError
+
+FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run: `number` updates are done, `batch` of them in epoch `epoch` (from 1).
+
+    `best` and `stale` are early stopping's: the best held-out figure, and the epochs since it.
+    """
+
+    number: int = 0
+    epoch: int = 1
+    batch: int = 0
+    best: float | None = None
+    stale: int = 0
+
+
+def save_checkpoint(
+    folder: Path, place: Place, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the checkpoint; the one before it stays until this one is on the disk.
+
+    Raises:
+        StorageError: it cannot be written (read-only, disk full); the one before it is whole.
+    """
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    numbers: dict[str, Any] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                numbers[f"{index}.{name}"] = value
+    tensors["random"] = torch.get_rng_state()
+    header = {"place": asdict(place), "recipe": recipe_key(recipe), "optimizer": numbers}
+    content = save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"run": json.dumps(header)}
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / FILE, content)
+    except OSError as error:
+        raise StorageError(
+            f"The checkpoint {folder} cannot be written: {error.strerror}.",
+            hint="The one before it is whole: free space, then repeat the command with --resume.",
+        ) from error
+
+
+def load_checkpoint(folder: Path, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
+    """Bring network, optimizer and global generator to where they were; say where in the run that is.
+
+    Raises:
+        ModelError: damaged, or of a run with another recipe.
+    """
+    path = folder / FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: Mapping[str, Any] = json.loads(file.metadata()["run"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ModelError(f"The checkpoint {path} is damaged: {error}.", hint="Start anew without --resume.") from error
+    if header["recipe"] != recipe_key(recipe):
+        raise ModelError(
+            f"The checkpoint {path} is of a run with another recipe or data.",
+            hint="Repeat the command that began it, or name another --out.",
+        )
+    network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if _is(name, "network")})
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in [*tensors.items(), *((f"optimizer.{key}", v) for key, v in header["optimizer"].items())]:
+        if _is(name, "optimizer"):
+            index, key = name.removeprefix("optimizer.").split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors["random"])
+    return Place(**header["place"])
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """What a run must have in common with its checkpoint."""
+    return hashlib.sha256(json.dumps(to_plain(recipe), sort_keys=True).encode()).hexdigest()
+
+
+def _is(name: str, part: str) -> bool:
+    return name.startswith(f"{part}.")

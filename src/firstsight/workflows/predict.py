@@ -1,0 +1,90 @@
+"""What a trained model says of new examples: the `predict` verb. N examples, O outputs."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from firstsight.atomic import write_atomically
+from firstsight.data.identities import find_pictures
+from firstsight.data.idx import read_idx
+from firstsight.data.pictures import prepare, read_picture
+from firstsight.errors import DataError, ModelError, StorageError
+from firstsight.models.folder import Model
+from firstsight.workflows.examples import outputs_of, rows_as_inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One row of outputs for each example. `names` say which: the path of a picture, or the number of a row from 1.
+    `classes` is empty for numbers."""
+
+    names: list[str]
+    outputs_NO: Float[Tensor, "N O"]
+    output_names: tuple[str, ...]
+    classes: list[str]
+
+
+def predict(model: Model, data: str) -> Predictions:
+    """Put every example of `data` through a model that has classes or numbers as its output.
+
+    Raises:
+        ModelError: the model makes embeddings.
+        DataError: missing or damaged data, or a column that the model needs is missing.
+    """
+    config = model.config
+    if config.task == "embedding":
+        raise ModelError(
+            f"The model {model.name} makes embeddings, not predictions.",
+            hint="Use: firstsight enroll NAME PICTURE, then firstsight identify PICTURE",
+        )
+    names, inputs = _inputs(model, data)
+    outputs_NO = outputs_of(model, inputs)
+    classes = []
+    if config.task == "classification":
+        classes = [config.outputs[i] for i in outputs_NO.argmax(1).tolist()]
+    return Predictions(names, outputs_NO, config.outputs, classes)
+
+
+def to_csv(predictions: Predictions) -> str:
+    """A header, then a line an example: its name, its class where there are classes, and each output."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    with_class = ["class"] if predictions.classes else []
+    writer.writerow(["example", *with_class, *predictions.output_names])
+    for i, name in enumerate(predictions.names):
+        best = [predictions.classes[i]] if predictions.classes else []
+        writer.writerow([name, *best, *(f"{value:.6g}" for value in predictions.outputs_NO[i].tolist())])
+    return text.getvalue()
+
+
+def write_csv(predictions: Predictions, path: Path) -> None:
+    """Write `to_csv` into a file, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        write_atomically(path, to_csv(predictions).encode())
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.", hint="Name another --out.") from error
+
+
+def _inputs(model: Model, data: str) -> tuple[list[str], Tensor]:
+    config = model.config
+    if config.columns:
+        inputs = rows_as_inputs(data, config.columns)
+        return [str(i + 1) for i in range(len(inputs))], inputs
+    if "idx3-ubyte" in Path(data).name:
+        pixels_NHW = read_idx(data)
+        if tuple(pixels_NHW.shape[1:]) != config.input_shape[1:]:
+            raise DataError(f"{data} holds pictures of {tuple(pixels_NHW.shape[1:])}, not {config.input_shape[1:]}.")
+        return [str(i + 1) for i in range(len(pixels_NHW))], pixels_NHW[:, None]
+    paths = find_pictures(data)
+    return [str(path) for path in paths], torch.stack(
+        [prepare(read_picture(path), config.preprocessing) for path in paths]
+    )
