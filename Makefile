@@ -41,10 +41,10 @@ clean:  ## remove .venv and runs
 	  || { echo "firstsight needs Python 3.11 or newer: make demo PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# torch comes first and alone, so that TORCH_INDEX serves nothing else
+# torch comes first and alone, so that TORCH_INDEX serves nothing else; what it needs comes with firstsight
 .venv/torch: .venv/bin/pip constraints.txt
 	@echo "Installing torch (see README.md for the size of the download) ..."
-	$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) --no-deps torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	@touch $@
 
 .venv/base: .venv/torch pyproject.toml

@@ -103,7 +103,7 @@ def milliseconds(run: Run, x_BD: Tensor, labels_B: Tensor) -> float:
 
 
 def medians(B: int, repeats: int, device: str) -> dict[str, float]:
-    """Milliseconds of each contestant, by turns; those that list triplets run afterwards, at most three times."""
+    """Milliseconds of each contestant, by turns; those that list triplets run afterwards, three times or once."""
     x_BD, labels_B = batch(B, device)
     runs = contestants(device)
     lean = {name: run for name, run in runs.items() if not name.endswith("peer")}
@@ -112,9 +112,10 @@ def medians(B: int, repeats: int, device: str) -> dict[str, float]:
         for name, run in lean.items():
             took = milliseconds(run, x_BD, labels_B)
             times[name] += [took] if turn >= 2 else []
-    for name in runs.keys() - lean.keys():
+    for name in [name for name in runs if name not in lean]:
         if name.startswith("hard") or listed_bytes(B) < PEER_LIMIT:
-            times[name] = [milliseconds(runs[name], x_BD, labels_B) for _ in range(min(repeats, 3))]
+            turns = 3 if listed_bytes(B) < PEER_LIMIT / 3 else 1
+            times[name] = [milliseconds(runs[name], x_BD, labels_B) for _ in range(turns)]
     return {name: statistics.median(took) for name, took in times.items() if took}
 
 

@@ -1,6 +1,7 @@
 """Files that are whole or not there, whatever happens while they are written."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -21,3 +22,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process that was killed left beside `path` while it wrote it. Nobody else may be writing it now."""
+    for leftover in path.parent.glob(f".{path.name}-*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()

@@ -75,6 +75,40 @@ def test_train_evaluate_and_list(type: Type, photos: Path, tmp_path: Path) -> No
     assert figures["model_identity"][:12] in table.out
 
 
+@pytest.mark.parametrize(
+    ("words", "figure"),
+    [
+        (("--protocol", "one-shot", "--ways", 4, "--trials", 20), "accuracy"),
+        (("--protocol", "retrieval"), "r_precision"),
+        (("--protocol", "open-set", "--trials", 5), "identities"),
+    ],
+)
+def test_every_protocol_gives_figures_and_a_report(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, words: tuple[Any, ...], figure: str
+) -> None:
+    answer = type("evaluate", "--model", trained, "--data", photos, *words, "--out", tmp_path / "report", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    figures = only(answer.out)
+    assert figures["protocol"].startswith(str(words[1]))
+    assert figure in figures
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_pairs_in_the_published_format(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
+    same = [f"p{i}\t0\t1\n" for i in range(6)]
+    different = [f"p{i}\t0\tp{i + 1}\t0\n" for i in range(6)]
+    listed = tmp_path / "pairs.txt"
+    listed.write_text("2\t3\n" + "".join(same[:3] + different[:3] + same[3:] + different[3:]))
+    answer = type("evaluate", "--model", trained, "--data", photos, "--protocol", "pairs", "--pairs", listed, "--json")
+    assert only(answer.out)["pairs"] == 12
+
+
+def test_two_models_side_by_side(type: Type, trained: Path, photos: Path) -> None:
+    answer = type("evaluate", "--model", trained, "--data", photos, "--against", trained, "--trials", 5, "--json")
+    figures = only(answer.out)
+    assert [value for name, value in figures.items() if name.startswith("accuracy_difference")] == [0.0, 0.0, 0.0]
+
+
 def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
     answer = type("train", "--data", photos, "--out", tmp_path / "run", *SMALL, "--epochs", 1)
     assert answer.code == 0
@@ -156,14 +190,23 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("train", "--out", "run", "--epochs", "many"), "many"),
         (("train", "none.toml", "--out", "run"), "none.toml cannot be read: No such file or directory."),
         (("evaluate", "--model", "nowhere", "--data", "x"), "There is no model nowhere."),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "pairs"),
+            "Give --protocol pairs --pairs FILE.",
+        ),
+        (("evaluate", "--model", "{trained}", "--data", "x", "--pairs", "x"), "Give --protocol pairs --pairs FILE."),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "retrieval", "--against", "{trained}"),
+            "Two models cannot be compared by retrieval.",
+        ),
         (("enroll", "ada", "x.png", "--gallery", "new.sqlite"), "is new and has no model yet. Add --model"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_a_hint(
-    type: Type, words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    type: Type, words: tuple[str, ...], said: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = type(*words)
+    answer = type(*(word.format(trained=trained) for word in words))
     assert answer.code == 2
     assert said in " ".join(answer.err.split())
     assert "Traceback" not in answer.err

@@ -10,6 +10,7 @@ from firstsight.evaluation.bounds import (
     binomial_interval,
     binomial_upper_bound,
     cluster_bootstrap,
+    percentile_interval,
     resampled_identities,
     share_interval,
 )
@@ -69,3 +70,9 @@ def test_resampling_draws_as_many_identities_as_there_are_and_repeats_itself() -
     assert all(weight_I.sum() == 7 and len(weight_I) == 7 for weight_I in draws)
     np.testing.assert_array_equal(draws, list(resampled_identities(7, draws=100)))
     assert np.mean(draws, axis=0) == pytest.approx(np.ones(7), abs=0.35)
+
+
+def test_an_interval_holds_its_own_value() -> None:
+    """Resampling two identities leaves few values, and the value itself may lie outside them all."""
+    interval = percentile_interval(0.5, np.array([0.6, 0.6, 0.7]))
+    assert (interval.low, interval.high) == (0.5, pytest.approx(0.695))

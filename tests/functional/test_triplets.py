@@ -1,6 +1,7 @@
 """The triplet loss against its definition, one triplet at a time, for both the compiled and the plain path."""
 
 import inspect
+import itertools
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from triplet_oracles import expected_loss, numpy_loss
 
 from firstsight.errors import RecipeError, UserError
-from firstsight.functional import triplets
+from firstsight.functional import _kernels, _mining, triplets
 from firstsight.functional.triplets import TripletResult, triplet_loss
 
 SELECTIONS: list[dict[str, Any]] = [
@@ -126,8 +127,13 @@ LONG = {
 
 @named
 @pytest.mark.parametrize("labels", LONG.values(), ids=LONG)
-def test_long_tables_and_several_threads(path: str, selection: dict[str, Any], labels: list[int]) -> None:
+def test_long_tables_parts_and_threads(
+    path: str, selection: dict[str, Any], labels: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More thresholds than are compared one by one, more rows than one task takes, in no order."""
+    for miner in (_mining, _kernels):
+        monkeypatch.setattr(miner, "AT_ONCE", {"cpu": 100_000})
+    monkeypatch.setattr(_kernels, "THREADED", 0)
     labels_B = torch.tensor(labels)[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
     x_BD = unit_rows(len(labels), 4, seed=3)
     expected = numpy_loss(x_BD, labels_B, **selection)
@@ -137,15 +143,19 @@ def test_long_tables_and_several_threads(path: str, selection: dict[str, Any], l
 
 
 @named
-def test_both_paths_pull_alike(selection: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_paths_pull_alike_whole_and_in_parts(selection: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     labels_B = torch.tensor(LONG["mixed"])
     x_BD = unit_rows(300, 4, seed=5).requires_grad_()
-    compiled = triplet_loss(x_BD, labels_B, **selection)
-    monkeypatch.setattr(triplets, "_kernels", lambda: None)
-    plain = triplet_loss(x_BD, labels_B, **selection)
-    assert compiled[1:3] == plain[1:3]
-    torch.testing.assert_close(compiled, plain)
-    torch.testing.assert_close(*(torch.autograd.grad(found.value, x_BD) for found in (compiled, plain)))
+    found, gradients = [], []
+    for kernels, at_once in itertools.product([lambda: _kernels, lambda: None], [2**20, 30_000]):
+        monkeypatch.setattr(triplets, "_kernels", kernels)
+        monkeypatch.setattr(_mining, "AT_ONCE", {"cpu": at_once})
+        monkeypatch.setattr(_kernels, "AT_ONCE", {"cpu": at_once})
+        found.append(triplet_loss(x_BD, labels_B, **selection))
+        gradients.append(torch.autograd.grad(found[-1].value, x_BD)[0])
+    for other, gradient_BD in zip(found[1:], gradients[1:], strict=True):
+        torch.testing.assert_close(other, found[0])
+        torch.testing.assert_close(gradient_BD, gradients[0])
 
 
 @named

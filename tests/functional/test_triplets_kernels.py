@@ -41,7 +41,8 @@ def test_where_no_folder_can_be_written_kernels_are_compiled_all_the_same(monkey
     assert _kernels.compiled(_kernels.first_nearest.py_func)(torch.tensor([3.0, 1.0, 2.0]).numpy()) == 1
 
 
-def test_several_callers_at_a_time() -> None:
+def test_several_callers_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kernels, "THREADED", 0)
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(300, 8, generator=generator) for _ in range(8)]
     labels_B = torch.arange(300) // 6
@@ -51,7 +52,8 @@ def test_several_callers_at_a_time() -> None:
     assert together == one_by_one
 
 
-def test_the_number_of_threads_does_not_change_a_bit() -> None:
+def test_the_number_of_threads_does_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kernels, "THREADED", 0)
     x_BD, labels_B = torch.randn(500, 8, generator=torch.Generator().manual_seed(0)), torch.arange(500) // 5
     d_BB = torch.cdist(x_BD, x_BD)
     members = _mining.members_of(labels_B, None, torch.device("cpu"))

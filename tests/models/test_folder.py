@@ -13,7 +13,7 @@ from torch import nn
 from firstsight.config import ModelConfig, Network, OperatingPoint, Preprocessing
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.folder import CONFIG, WEIGHTS, Model, load_model, make_model, save_model, set_operating_point
-from firstsight.models.registry import CUSTOM, build_network
+from firstsight.models.registry import CUSTOM, build_network, own_network
 
 CONFIG_OF_TINY = ModelConfig(
     network=Network(channels=(4, 8), embedding_size=16), preprocessing=Preprocessing(height=12, width=10, color="rgb")
@@ -77,12 +77,13 @@ def test_an_older_model_at_the_same_place_is_replaced(folder: Path) -> None:
 def test_a_network_of_ones_own(folder: Path) -> None:
     config = replace(CONFIG_OF_TINY, network=Network(name=CUSTOM, channels=(), embedding_size=5))
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 10, 5))
-    save_model(make_model(network, config, name="own"), folder)
+    own = own_network(network, config)
+    save_model(make_model(own, config, name="own"), folder)
     with pytest.raises(ModelError, match="network of your own. load_model"):
         load_model(folder)
     again = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 10, 5))
     x_BCHW = torch.randn(2, 3, 12, 10)
-    assert torch.equal(load_model(folder, network=again).network(x_BCHW), network(x_BCHW))
+    assert torch.equal(load_model(folder, network=again).network(x_BCHW), own(x_BCHW))
     with pytest.raises(ModelError, match="do not fit the network custom: size mismatch"):
         load_model(folder, network=nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 10, 6)))
 

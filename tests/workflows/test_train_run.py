@@ -100,7 +100,11 @@ def test_a_zip_and_a_manifest_give_the_same_model_as_the_folder(photos: Path, tm
 def test_a_network_of_ones_own(photos: Path, tmp_path: Path) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 12))
     run = train(with_flags(Recipe(), data=str(photos), **SMALL), out=tmp_path / "run", network=network)
-    loaded = load_model(tmp_path / "run", network=run.model.network)
+    again = nn.Sequential(nn.Flatten(), nn.Linear(256, 12))
+    loaded = load_model(tmp_path / "run", network=again)
+    assert torch.equal(
+        embed_pictures(loaded, [photos / "p0" / "0.png"]), embed_pictures(run.model, [photos / "p0" / "0.png"])
+    )
     assert loaded.config.network.embedding_size == 12
     assert read_recipe(run.folder / "recipe.toml").network.name == "custom"
     with pytest.raises(UserError, match=r"The network gives \(2, 4, 16, 16\)"):

@@ -2,9 +2,10 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,27 +14,16 @@ from rich.table import Table
 
 from firstsight.workflows.progress import OnProgress, silent
 
-if TYPE_CHECKING:
-    from firstsight.evaluation.protocols import Evaluation
-
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+BLINK = 0.1
 
 
 def print_json(plain: dict[str, Any]) -> None:
     """One JSON object on one line of stdout."""
     print(json.dumps(plain, ensure_ascii=False), flush=True)
-
-
-def print_figures(evaluation: "Evaluation") -> None:
-    """The figures of an evaluation as a table, and what was left out."""
-    from firstsight.evaluation.pages import figures_table
-
-    table = figures_table(evaluation)
-    print_table(table.columns, table.rows)
-    out.print(table.caption, markup=False)
-    for path, reason in evaluation.skipped:
-        err.print(f"unreadable, counted as a mistake: {path}: {reason}", markup=False)
 
 
 @contextmanager
@@ -72,8 +62,14 @@ def _bars() -> Progress:
 
 def _on_bars(bars: Progress) -> OnProgress:
     tasks: dict[str, TaskID] = {}
+    shown = 0.0
 
     def show(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < BLINK and done < total:  # a small network makes thousands of updates in a second
+            return
+        shown = now
         if stage not in tasks:
             tasks[stage] = bars.add_task(stage, total=total, figures="")
         bars.update(tasks[stage], completed=done, total=total, figures=_text(figures))

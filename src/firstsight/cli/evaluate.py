@@ -1,10 +1,10 @@
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.console import print_figures, print_json, progress
 from firstsight.cli.options import Device, Json, Seed
 
 
@@ -12,39 +12,52 @@ def evaluate(
     *,
     model: Annotated[str, Parameter(help="A model folder, a run folder, or the name of a model.")],
     data: Annotated[str, Parameter(help="Folder, zip or CSV manifest of identities that it was not trained on.")],
-    trials: Annotated[int, Parameter(help="Random choices of the one enrolled picture.")] = 200,
+    protocol: Annotated[
+        Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"],
+        Parameter(help="all-pairs: recognition from one picture each, and verification of every two pictures."),
+    ] = "all-pairs",
+    pairs: Annotated[str | None, Parameter(help="File of pairs in LFW's format, for the protocol pairs.")] = None,
+    ways: Annotated[int, Parameter(help="Identities in an episode of one-shot.")] = 20,
+    shots: Annotated[int, Parameter(help="Pictures enrolled of each in an episode of one-shot.")] = 1,
+    within_groups: Annotated[bool, Parameter(help="Episodes of one-shot stay within GROUP of GROUP/NAME.")] = False,
+    trials: Annotated[int | None, Parameter(help="Random choices; without it the protocol's own number.")] = None,
+    against: Annotated[str | None, Parameter(help="A second model, to be compared on the same pairs.")] = None,
     out: Annotated[Path | None, Parameter(help="Folder for report.html and report.json.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
-    """Measure a model on identities that it has not seen: recognition from one picture, and verification of pairs.
+    """Measure a model on identities that it has not seen. Every figure comes with its 95 % interval.
 
     Example: firstsight evaluate --model runs/mine --data more-photos --out runs/mine/again
     """
-    from firstsight.data.identities import open_pictures
-    from firstsight.evaluation.pages import write_evaluation
-    from firstsight.evaluation.protocols import evaluate
     from firstsight.models.folder import load_model
     from firstsight.training.device import pick_device
-    from firstsight.workflows.progress import stage
+    from firstsight.workflows.evaluate_run import measure
 
+    chosen = str(pick_device(device))
     with progress(quiet=json) as on_progress:
-        evaluation = evaluate(
-            load_model(model, device=str(pick_device(device))),
-            open_pictures(data),
+        measured = measure(
+            load_model(model, device=chosen),
+            data,
+            protocol=protocol,
+            pairs=pairs,
+            ways=ways,
+            shots=shots,
             trials=trials,
+            within_groups=within_groups,
+            against=load_model(against, device=chosen) if against else None,
             seed=seed,
-            on_progress=stage(on_progress, "Reading pictures"),
+            on_progress=on_progress,
         )
-    report = None
-    if out:
-        title, summary = f"firstsight evaluate: {model}", f"Measured on {data}."
-        report = write_evaluation(out, evaluation, title=title, summary=summary)
+    report = measured.write(out) if out else None
     if json:
-        print_json(evaluation.to_json())
+        print_json(measured.figures)
         return 0
-    print_figures(evaluation)
+    print_table(measured.table.columns, measured.table.rows)
+    console.print(measured.table.caption, markup=False)
+    for path, reason in measured.skipped:
+        err.print(f"unreadable, counted as a mistake: {path}: {reason}", markup=False)
     if report:
         console.print(f"report: {report}", markup=False)
     return 0

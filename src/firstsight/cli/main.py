@@ -1,6 +1,7 @@
 """The verbs. Each is imported only when it is called, so that help needs no torch."""
 
 import sys
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -57,10 +58,10 @@ def make_app(called: str = "") -> App:
             app.command(f"firstsight.cli.{verb}:{verb}", name=verb, group=group, **described)
 
     @app.default
-    def start(*words: str) -> None:
+    def start(*words: Annotated[str, Parameter(show=False)]) -> None:
         if words:
             raise _no_such_verb(words[0])
-        Console().print(NEXT, highlight=False)
+        Console(soft_wrap=True).print(NEXT, highlight=False)
 
     return app
 
@@ -73,8 +74,8 @@ def main() -> None:
         code = make_app(next(iter(tokens), ""))(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
-    except KeyboardInterrupt:
-        code = _say("Interrupted.", "", 130)
+    except KeyboardInterrupt as interrupt:
+        code = _say("Interrupted.", str(interrupt), 130)
     except (FirstsightError, CycloptsError, OSError) as error:
         if debug:
             raise

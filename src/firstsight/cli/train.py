@@ -24,6 +24,7 @@ def train(
     Example: firstsight train --data photos --out runs/mine --epochs 20
     """
     from firstsight.config import Recipe, read_recipe, with_flags
+    from firstsight.training.ranks import rank
     from firstsight.workflows.train_run import train
 
     given = {flag: value for flag, value in flags.items() if value is not None}
@@ -33,18 +34,19 @@ def train(
             out=out,
             resume=resume,
             on_progress=on_progress,
+            on_warning=lambda warning: err.print(warning, style="yellow", markup=False),
         )
+    if rank() != 0:
+        return 0
     if json:
         print_json(run.to_json())
         return 0
     for table in run.outcome.tables:
         print_table(table.columns, table.rows, title=table.heading)
         console.print(table.caption, markup=False)
-    for warning in run.warnings:
-        err.print(warning, style="yellow", markup=False)
     for path, reason in run.job.unreadable:
         err.print(f"left out: {path}: {reason}", markup=False)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
-    then = "enroll NAME PICTURE" if run.evaluation else "predict --data DATA"
+    then = "enroll NAME PICTURE" if run.recipe.data.task == "embedding" else "predict --data DATA"
     console.print(f"next:   firstsight {then} --model {out}", markup=False)
     return 0

@@ -39,17 +39,22 @@ def augment(
     *,
     strength: float = 1.0,
     changes: Changes = Changes(),
+    first: int = 0,
+    of: int | None = None,
 ) -> Float32[Tensor, "B C H W"]:
     """Change each picture by its own random affine map, brightness and contrast.
 
     Where the map looks beyond the edge, the edge goes on. All numbers come from `generator`, which must be on the
     CPU, so a run can be repeated bit for bit, on a GPU too. `strength` multiplies every limit; 0 changes nothing.
+    Pictures that are a part of a larger batch, from its picture `first` on `of` so many, are changed as they would be
+    with the whole batch.
     """
     if strength == 0:
         return x_BCHW
     limits = [changes.rotation, changes.scale, changes.stretch, changes.shear, changes.shift, changes.shift]
     limits += [changes.brightness, changes.contrast]
-    draws_LB = 2 * torch.rand(len(limits) + 1, x_BCHW.shape[0], generator=generator) - 1
+    count = x_BCHW.shape[0]
+    draws_LB = 2 * torch.rand(len(limits) + 1, of or count, generator=generator)[:, first : first + count] - 1
     draws_LB[:-1] *= strength * torch.tensor(limits)[:, None]
     rotation, scale, stretch, shear, right, down, brightness, contrast, mirror = draws_LB
     theta_B23 = _sampling_maps(

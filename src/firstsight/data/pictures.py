@@ -106,7 +106,7 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing) -> UInt8[Tensor,
 
     `fit` says what happens to another shape: "stretch" ignores it; "crop" keeps the center that fills the input;
     "pad" shows the whole picture, centered, on the median color of its outermost pixels (so a drawing on white
-    is padded white, a photo inconspicuously). Resizing is bilinear and antialiased.
+    is padded white, a photo inconspicuously). Resizing is bicubic and antialiased.
 
     Args:
         picture: mode "L" or "RGB", as `read_picture` gives it.
@@ -196,7 +196,7 @@ def _resized(
 ) -> Image.Image:
     if box is None and picture.size == (width, height):
         return picture
-    return picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return picture.resize((width, height), Image.Resampling.BICUBIC, box=box)
 
 
 def _center(picture: Image.Image, height: int, width: int) -> tuple[float, float, float, float]:

@@ -85,7 +85,8 @@ def cluster_bootstrap(
     weights = resampled_identities(len(trials_I), draws=draws)
     with np.errstate(invalid="ignore"):  # a draw of clusters that were never tried has no share
         share_R = np.array([(weight_I @ score_I) / (weight_I @ trials_I) for weight_I in weights])
-    return percentile_interval(share_R, confidence=confidence, unit=unit)
+    share = float(score_I.sum() / trials_I.sum())
+    return percentile_interval(share, share_R, confidence=confidence, unit=unit)
 
 
 def wider(one: Interval, other: Interval) -> Interval:
@@ -101,9 +102,12 @@ def resampled_identities(identities: int, *, draws: int) -> Iterator[NDArray[np.
 
 
 def percentile_interval(
-    value_R: NDArray[np.floating], *, confidence: float = 0.95, unit: str = "identities"
+    value: float, value_R: NDArray[np.floating], *, confidence: float = 0.95, unit: str = "identities"
 ) -> Interval:
-    """The middle share `confidence` of resampled values; NaN, a draw without data, is left aside."""
+    """The middle share `confidence` of resampled values, widened to `value`, which few identities can leave out.
+
+    NaN, a draw without data, is left aside.
+    """
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(value_R, [tail, 1 - tail])
-    return Interval(float(low), float(high), f"bootstrap over {unit}")
+    return Interval(min(float(low), value), max(float(high), value), f"bootstrap over {unit}")

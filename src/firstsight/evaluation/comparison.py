@@ -65,5 +65,6 @@ def compare(one: Evaluation, other: Evaluation) -> Comparison:
     )
     figures, others = one.to_json(), other.to_json()
     for key, difference_R in zip(keys, [auc_R, eer_R, *val_RF.T], strict=True):
-        differences[key] = figures[key] - others[key], percentile_interval(difference_R)
+        difference = figures[key] - others[key]
+        differences[key] = difference, percentile_interval(difference, difference_R)
     return Comparison(one, other, differences)

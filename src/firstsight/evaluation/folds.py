@@ -181,4 +181,5 @@ def _interval(pairs: Pairs, correct_P: Bool[Tensor, "P"]) -> Interval:
     weights = resampled_pairs(pairs, torch.arange(len(correct_P)), draws=1000)
     correct = correct_P.numpy()
     share_R = np.array([weight_P @ correct / weight_P.sum() for weight_P in weights if weight_P.any()])
-    return wider(binomial_interval(int(correct_P.sum()), len(correct_P)), percentile_interval(share_R))
+    exact = binomial_interval(int(correct_P.sum()), len(correct_P))
+    return wider(exact, percentile_interval(float(correct.mean()), share_R))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from firstsight.evaluation.bounds import resampled_identities
-from firstsight.functional.quantize import quantize, template_distances
+from firstsight.functional.quantize import paired_distances, quantize, template_distances
 
 FARTHEST = 4.0
 """Squared distance of opposite unit vectors: what a picture that could not be embedded is at from everything."""
@@ -91,7 +91,7 @@ def pair_distances(
         distance_P = template_distances(q_ND, q_ND)[left_P, right_P]
     else:
         blocks = zip(torch.split(left_P, 2**14), torch.split(right_P, 2**14), strict=True)
-        distance_P = torch.cat([_paired_distances(q_ND[left], q_ND[right]) for left, right in blocks])
+        distance_P = torch.cat([paired_distances(q_ND[left], q_ND[right]) for left, right in blocks])
     return distance_P.masked_fill_(~(embedded_N[left_P] & embedded_N[right_P]), FARTHEST)
 
 
@@ -115,10 +115,3 @@ def resampled_pairs(pairs: Pairs, kept_P: Int64[Tensor, "K"], *, draws: int) -> 
 def distinct(one_P: Int64[Tensor, "P"], other_P: Int64[Tensor, "P"]) -> int:
     """How many different indices there are on either side."""
     return int((torch.bincount(torch.cat([one_P, other_P])) > 0).sum())
-
-
-def _paired_distances(q_PD: Int8[Tensor, "P D"], r_PD: Int8[Tensor, "P D"]) -> Float[Tensor, "P"]:
-    """`template_distances` of pairs instead of all against all: the same sums, the same single rounding."""
-    q_PD, r_PD = q_PD.double(), r_PD.double()
-    squares_P = q_PD.square().sum(1) * r_PD.square().sum(1)
-    return ((q_PD * r_PD).sum(1) / squares_P.sqrt()).mul_(-2).add_(2).clamp_(min=0).float()

@@ -101,13 +101,14 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
     refusals = [unsupported(far, pairs) for far in fars]
     auc_R, eer_R, val_RF = resampled_rates(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
     val_columns = iter(val_RF.T)
+    auc, eer = curves.auc(curve), curves.equal_error_rate(curve)
     return Verification(
         pairs,
         curve,
-        auc=curves.auc(curve),
-        auc_interval=percentile_interval(auc_R),
-        eer=curves.equal_error_rate(curve),
-        eer_interval=percentile_interval(eer_R),
+        auc=auc,
+        auc_interval=percentile_interval(auc, auc_R),
+        eer=eer,
+        eer_interval=percentile_interval(eer, eer_R),
         val_at_far=tuple(
             ValAtFar(far, refused=why) if why else _val_at_far(far, pairs, curve, next(val_columns))
             for far, why in zip(fars, refusals, strict=True)
@@ -197,7 +198,7 @@ def _val_at_far(far: float, pairs: Pairs, curve: curves.Curve, val_R: NDArray[np
     pictures = distinct(pairs.left[pairs.same], pairs.right[pairs.same])
     exact = binomial_interval(round(val * pictures), pictures)
     threshold = max(float(curve.thresholds[at]), NOTHING)
-    return ValAtFar(far, val, wider(exact, percentile_interval(val_R)), threshold, float(curve.far[at]))
+    return ValAtFar(far, val, wider(exact, percentile_interval(val, val_R)), threshold, float(curve.far[at]))
 
 
 def resampled_rates(

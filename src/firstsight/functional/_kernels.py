@@ -21,8 +21,9 @@ from torch import Tensor
 
 from firstsight.functional._mining import Members, Mined, Rule
 
+AT_ONCE = {"cpu": 2**22}  # distances: many, for torch's idle threads go on spinning a while and are in the way of ours
+THREADED = 2**19  # distances: for fewer, more than one thread is not worth it
 ROWS_A_TASK = 32
-THREADED = 2**16  # distances: for fewer, a thread is not worth its start
 LINEAR = 128  # thresholds: up to here, comparing with every one of them is faster than bisection
 
 SELECTS = ("all", "semihard", "hard", "batch-hard")
@@ -72,23 +73,34 @@ def take_positives(row, anchor, members, own, index, distance, sums):
 
     The members' places in the row become infinite: no member is a negative.
     """
-    total, not_negative = 0.0, 0.0
+    total, not_negative, count = 0.0, 0.0, 0
     for j in range(len(row)):
         total += row[j]
-    index_of, count = np.empty(len(members), np.int64), 0
-    unsorted = np.empty(len(members), row.dtype)
     for p in members:
         not_negative += row[p]
         if p != own + anchor:
-            index_of[count], unsorted[count] = p, row[p]
+            index[count], distance[count] = p, row[p]
             sums[3] += row[p]
             count += 1
         row[p] = np.inf
     sums[4] = total - not_negative if len(members) < len(row) else 0.0
-    by_distance = np.argsort(unsorted[:count])
-    for k in range(count):
-        index[k], distance[k] = index_of[by_distance[k]], unsorted[by_distance[k]]
+    sort_by_distance(index, distance, count)
     return count
+
+
+@compiled
+@no_type_check
+def sort_by_distance(index, distance, count):
+    if count > LINEAR:
+        order = np.argsort(distance[:count])
+        index[:count], distance[:count] = index[:count][order], distance[:count][order]
+        return
+    for k in range(1, count):  # few: insert one after the other
+        p, d, slot = index[k], distance[k], k
+        while slot > 0 and distance[slot - 1] > d:
+            index[slot], distance[slot] = index[slot - 1], distance[slot - 1]
+            slot -= 1
+        index[slot], distance[slot] = p, d
 
 
 @compiled
@@ -140,24 +152,25 @@ def every(d, order, start, end, own, margin, select, fallback, soft, sums_M5, fi
             continue
         for k in range(count):
             threshold[k] = distance[k] + margin
+        widest = threshold[count - 1]
         for p in members:
-            row[p] = threshold[count - 1]  # not inside any threshold, and finite: its count of 0 leaves no trace
+            row[p] = widest  # inside no threshold, and finite: it leaves no trace
         rank(row, threshold, count, ranks)
         nearer[: count + 1] = 0
         for j in range(len(row)):
             nearer[ranks[j]] += 1
-        total = 0.0
+        total = zero  # measured from the widest threshold, small numbers are summed
         for j in range(len(row)):
             weight = row.dtype.type(np.int32(ranks[j]) - np.int32(count))
-            total += np.float64(weight) * np.float64(row[j])
+            total += weight * (row[j] - widest)
             row[j] = weight
+        sums[0], sums[1] = total, count * (len(row) - len(members))
         for k in range(count):
             if k:
                 nearer[k] += nearer[k - 1]
-            total += nearer[k] * np.float64(threshold[k])
-            row[index[k]] = nearer[k]
+            sums[0] += nearer[k] * np.float64(threshold[k] - widest)
             sums[2] += nearer[k]
-        sums[0], sums[1] = total, count * (len(row) - len(members))
+            row[index[k]] = nearer[k]
 
 
 @compiled

@@ -7,6 +7,7 @@ Weights: a loss that is the sum over triplets of h(d_ap − d_an) has the gradie
 h' to W_ap and −h' to W_an. For the hinge, h' is 1 where it is positive: W holds whole numbers, exact in fp32.
 """
 
+from collections import defaultdict
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.functional import pad, softplus
 
 Select = Literal["all", "semihard", "hard", "batch-hard"]
 Fallback = Literal["farthest", "hardest", "skip"]
+AT_ONCE = defaultdict(lambda: 2**26, cpu=2**19)  # distances: on the CPU, as many as its cache holds through ten passes
 
 
 class Rule(NamedTuple):

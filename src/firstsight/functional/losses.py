@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,5 +24,5 @@ def quadratic_loss(
         tensor(1.2500)
     """
     dtype = torch.promote_types(output_BO.dtype, torch.float32)
-    total = (output_BO.to(dtype) - target_BO.to(dtype)).square().sum() / 2
+    total = F.mse_loss(output_BO.to(dtype), target_BO.to(dtype), reduction="sum") / 2
     return total / max(len(output_BO), 1) if reduction == "mean" else total

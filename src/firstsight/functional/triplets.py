@@ -15,7 +15,6 @@ from firstsight.functional._mining import Fallback, Members, Rule, Select, membe
 from firstsight.functional.distances import squared_distances
 
 Reduction = Literal["active", "mean", "sum"]
-BLOCK = {False: 2**19, True: 2**26}  # distances at a time, on the CPU (it has them in its cache) and on CUDA
 
 
 class TripletResult(NamedTuple):
@@ -155,7 +154,8 @@ def _sums_and_gradients(
 
     The rows of W sum to 0, for each triplet adds as much as it takes away: Wx is all there is of x, and −W1 x of y.
     """
-    miner, rows = _miner(x_BD.device.type), max(BLOCK[x_BD.is_cuda] // max(len(y_ND), 1), 1)
+    miner = _miner(x_BD.device.type)
+    rows = max(miner.AT_ONCE[x_BD.device.type] // max(len(y_ND), 1), 1)
     of_x_BD = torch.zeros_like(x_BD) if for_x else None
     of_y_ND = of_x_BD if members.own is not None else torch.zeros_like(y_ND) if for_y else None
     sums, pull_N = torch.zeros(5, dtype=torch.float64, device=x_BD.device), x_BD.new_zeros(len(y_ND))

@@ -16,7 +16,8 @@ from torch import nn
 
 from firstsight.config import ModelConfig, OperatingPoint, checked, to_plain
 from firstsight.errors import ModelError, RecipeError, StorageError
-from firstsight.models.registry import CUSTOM, build_network
+from firstsight.models.conv import channels_last
+from firstsight.models.registry import CUSTOM, build_network, own_network
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -94,7 +95,7 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
         raise ModelError(
             f"The model {folder} was trained from a network of your own.", hint="load_model(folder, network=Mine())."
         )
-    network = network or build_network(config)
+    network = build_network(config) if network is None else own_network(network, config)
     try:
         network.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError) as error:
@@ -103,7 +104,7 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
             f"The weights in {folder} do not fit the network {config.network.name}: {reason}",
             hint="Name the folder whose config.json belongs to these weights.",
         ) from error
-    return Model(network.to(device).eval(), config, name=str(name_or_folder), folder=folder)
+    return Model(channels_last(network.to(device)).eval(), config, name=str(name_or_folder), folder=folder)
 
 
 def set_operating_point(model: Model, point: OperatingPoint) -> Model:
@@ -114,7 +115,7 @@ def set_operating_point(model: Model, point: OperatingPoint) -> Model:
 def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str) -> Model:
     config = dataclasses.replace(config, weights_sha256=hashlib.sha256(weights).hexdigest())
     config = dataclasses.replace(config, identity=_identity(config))
-    return Model(network.eval(), config, name=name)
+    return Model(channels_last(network).eval(), config, name=name)
 
 
 def _identity(config: ModelConfig) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 from firstsight.config import ModelConfig, Network
 from firstsight.errors import RecipeError
 from firstsight.models.conv import conv_trunk
-from firstsight.models.embedding import embedding_head
+from firstsight.models.embedding import UnitLength, embedding_head
 from firstsight.models.mlp import mlp_trunk
 
 CUSTOM = "custom"
@@ -30,6 +30,11 @@ def _mlp(network: Network, input_shape: tuple[int, ...]) -> Trunk:
 
 
 NETWORKS: dict[str, Callable[[Network, tuple[int, ...]], Trunk]] = {"conv": _conv, "mlp": _mlp}
+
+
+def own_network(network: nn.Module, config: ModelConfig) -> nn.Module:
+    """A network that was given from Python, with the unit-length head that an embedding needs."""
+    return nn.Sequential(network, UnitLength()) if config.task == "embedding" else network
 
 
 def build_network(config: ModelConfig, *, seed: int = 0) -> nn.Module:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int8, Int64
 from torch import Tensor
 
-from firstsight.functional.quantize import template_distances
+from firstsight.functional.quantize import paired_distances
 
 _BLOCK = 8192  # templates turned to fp32 at a time: what fits a core's cache (29 ms for 1M; 65,536 take 360 ms)
 _SCORES = 1 << 23  # scores held at a time
@@ -78,8 +78,7 @@ class Index:
             # Bounds twice the error of a dot product of D terms, its scaling, and the rounding of a distance.
             slack_M = (size + 8) * 2.0**-22 * block_MD.float().square().sum(1).sqrt()
             floor_M = self._kth_identity(scores_MN, k) - slack_M
-            for probe_D, scores_N, floor in zip(block_MD, scores_MN, floor_M, strict=True):
-                nearest.append(self._rank(probe_D, (scores_N >= floor).nonzero().squeeze(1), k))
+            nearest += self._rank(block_MD, (scores_MN >= floor_M[:, None]).nonzero(), k)
         return nearest
 
     def _scores(self, probes_MD: Int8[Tensor, "M D"]) -> Float[Tensor, "M N"]:
@@ -104,10 +103,20 @@ class Index:
                 return top.values[:, -1]
             width = min(4 * width, count)
 
-    def _rank(self, probe_D: Int8[Tensor, "D"], rows: Int64[Tensor, "R"], k: int) -> list[tuple[int, float]]:
-        parts = (template_distances(probe_D[None], self._templates_ND[part])[0] for part in torch.split(rows, _BLOCK))
-        found = zip(self._identities_N[rows].tolist(), torch.cat(list(parts)).tolist(), strict=True)
-        best: dict[int, float] = {}
-        for identity, distance in found:
-            best[identity] = min(distance, best.get(identity, distance))
-        return sorted(best.items(), key=lambda item: (item[1], item[0]))[:k]
+    def _rank(
+        self, probes_MD: Int8[Tensor, "M D"], candidates_R2: Int64[Tensor, "R 2"], k: int
+    ) -> list[list[tuple[int, float]]]:
+        """The `k` nearest identities of each probe among its candidates: rows of (probe, template)."""
+        probe_R, row_R = candidates_R2.unbind(1)
+        parts = zip(torch.split(probe_R, _BLOCK), torch.split(row_R, _BLOCK), strict=True)
+        distance_R = torch.cat([paired_distances(probes_MD[m], self._templates_ND[n]) for m, n in parts])
+        identity_R = self._identities_N[row_R]
+        order_R = identity_R.argsort(stable=True)  # then by distance, then by probe: stable, so ties stay in order
+        order_R = order_R[distance_R[order_R].argsort(stable=True)]
+        order_R = order_R[probe_R[order_R].argsort(stable=True)]
+        nearest: list[dict[int, float]] = [{} for _ in probes_MD]
+        ordered = (column[order_R].tolist() for column in (probe_R, identity_R, distance_R))
+        for probe, identity, distance in zip(*ordered, strict=True):
+            if len(nearest[probe]) < k:
+                nearest[probe].setdefault(identity, distance)
+        return [list(found.items()) for found in nearest]

@@ -1,8 +1,7 @@
 """A checkpoint: all that the rest of a run depends on, in one file that is whole or not there.
 
 The file is safetensors: the tensors of the network and of the optimizer, and a JSON header with the rest. What is
-drawn at random depends on the seed and the place in the run alone (see randomness.py), so the place is enough; the
-global generator is kept for networks that draw by themselves (dropout).
+drawn at random depends on the seed and the place in the run alone (see randomness.py), so the place is enough.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.config import Recipe, to_plain
 from firstsight.errors import ModelError, StorageError
 
@@ -38,10 +37,8 @@ class Place:
     stale: int = 0
 
 
-def save_checkpoint(
-    folder: Path, place: Place, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
-    """Write the checkpoint; the one before it stays until this one is on the disk.
+def save_checkpoint(folder: Path, place: Place, key: str, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write the checkpoint; the one before it stays until this one is on the disk. `key` is that of `run_key`.
 
     Raises:
         StorageError: it cannot be written (read-only, disk full); the one before it is whole.
@@ -54,13 +51,13 @@ def save_checkpoint(
                 tensors[f"optimizer.{index}.{name}"] = value
             else:
                 numbers[f"{index}.{name}"] = value
-    tensors["random"] = torch.get_rng_state()
-    header = {"place": asdict(place), "recipe": recipe_key(recipe), "optimizer": numbers}
+    header = {"place": asdict(place), "key": key, "optimizer": numbers}
     content = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"run": json.dumps(header)}
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder / FILE)
         write_atomically(folder / FILE, content)
     except OSError as error:
         raise StorageError(
@@ -69,38 +66,55 @@ def save_checkpoint(
         ) from error
 
 
-def load_checkpoint(folder: Path, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
-    """Bring network, optimizer and global generator to where they were; say where in the run that is.
+def load_checkpoint(folder: Path, key: str, network: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
+    """Bring network and optimizer to where they were; say where in the run that is.
 
     Raises:
-        ModelError: damaged, or of a run with another recipe.
+        ModelError: damaged, or of a run with another key or network.
     """
     path = folder / FILE
     try:
         with safe_open(path, framework="pt") as file:
-            header: Mapping[str, Any] = json.loads(file.metadata()["run"])
+            header: Mapping[str, Any] = json.loads((file.metadata() or {})["run"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ModelError(f"The checkpoint {path} is damaged: {error}.", hint="Start anew without --resume.") from error
-    if header["recipe"] != recipe_key(recipe):
+        place, found = Place(**header["place"]), header["key"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"The checkpoint {path} is of a run with another recipe or data.",
+            f"The checkpoint {path} is damaged ({error}).",
+            hint=f"Remove {folder} to start anew, or name another --out.",
+        ) from error
+    if found != key:
+        raise ModelError(
+            f"The checkpoint {path} is of a run with another recipe or other data.",
             hint="Repeat the command that began it, or name another --out.",
         )
-    network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if _is(name, "network")})
+    try:
+        network.load_state_dict(
+            {name.removeprefix("network."): t for name, t in tensors.items() if _is(name, "network")}
+        )
+    except RuntimeError as error:
+        raise ModelError(
+            f"The checkpoint {path} is of another network.", hint="Give the network that began it, or another --out."
+        ) from error
     state: dict[int, dict[str, Any]] = {}
     for name, value in [*tensors.items(), *((f"optimizer.{key}", v) for key, v in header["optimizer"].items())]:
         if _is(name, "optimizer"):
             index, key = name.removeprefix("optimizer.").split(".", 1)
             state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["random"])
-    return Place(**header["place"])
+    return place
 
 
-def recipe_key(recipe: Recipe) -> str:
-    """What a run must have in common with its checkpoint."""
-    return hashlib.sha256(json.dumps(to_plain(recipe), sort_keys=True).encode()).hexdigest()
+def run_key(recipe: Recipe, plan: list[Tensor]) -> str:
+    """What a run must have in common with its checkpoint: the recipe, and which examples the first epoch draws.
+
+    The draw depends on how many examples there are, and on their identities; pictures that were altered in place are
+    not noticed.
+    """
+    digest = hashlib.sha256(json.dumps(to_plain(recipe), sort_keys=True).encode())
+    for indices_B in plan:
+        digest.update(indices_B.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _is(name: str, part: str) -> bool:

@@ -1,18 +1,22 @@
 """Where the arithmetic runs, and in which precision."""
 
+import os
+
 import torch
 
 from firstsight.errors import UserError
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU.
+    """`auto` is CUDA where there is one, else the CPU. Of several GPUs, each rank of a machine takes its own.
 
     Raises:
         UserError: no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

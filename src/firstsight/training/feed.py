@@ -16,11 +16,15 @@ from firstsight.data.batches import example_batches, identity_batches
 from firstsight.data.pictures import to_input
 from firstsight.errors import RecipeError
 from firstsight.training.randomness import generator_for
+from firstsight.training.ranks import own_share
 
 
 class Feed(NamedTuple):
-    """`plan(epoch)` lists the batches of an epoch as example indices; `fetch(indices, generator)` gives one
-    batch as (input, target)."""
+    """`plan(epoch)` lists the batches of an epoch as example indices; `fetch(indices, generator)` gives this rank's
+    share of one batch as (input, target).
+
+    What `fetch` draws, it draws for the whole batch, so that the same pictures come whatever the number of ranks.
+    """
 
     plan: Callable[[int], list[Tensor]]
     fetch: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -52,10 +56,13 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
         return list(identity_batches(labels_SN, **sizes, generator=generator))
 
     def fetch(indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        x_BCHW = to_input(pictures_NCHW[indices_B % count], recipe.preprocessing)
+        share = own_share(len(indices_B))
+        own_B = indices_B[share]
+        x_BCHW = to_input(pictures_NCHW[own_B % count], recipe.preprocessing)
         if orientations > 1:
-            x_BCHW = oriented(x_BCHW, indices_B // count)
-        return augment(x_BCHW, generator, strength=recipe.training.augment), labels_SN[indices_B]
+            x_BCHW = oriented(x_BCHW, own_B // count)
+        part = {"first": share.start, "of": len(indices_B)}
+        return augment(x_BCHW, generator, strength=recipe.training.augment, **part), labels_SN[own_B]
 
     return Feed(plan, fetch)
 
@@ -78,10 +85,13 @@ def example_feed(
         return list(example_batches(len(inputs), recipe.batch.size, generator))
 
     def fetch(indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        input = inputs.index_select(0, indices_B)
+        share = own_share(len(indices_B))
+        own_B = indices_B[share]
+        input = inputs.index_select(0, own_B)
         if prepare is not None:
-            input = augment(prepare(input), generator, strength=recipe.training.augment)
-        return input, targets.index_select(0, indices_B)
+            part = {"first": share.start, "of": len(indices_B)}
+            input = augment(prepare(input), generator, strength=recipe.training.augment, **part)
+        return input, targets.index_select(0, own_B)
 
     return Feed(plan, fetch)
 

@@ -14,12 +14,13 @@ from torch import nn
 
 from firstsight.config import Recipe
 from firstsight.errors import TrainingError
-from firstsight.training.checkpoint import FILE, Place, load_checkpoint, save_checkpoint
+from firstsight.models.conv import channels_last
+from firstsight.training.checkpoint import FILE, Place, load_checkpoint, run_key, save_checkpoint
 from firstsight.training.feed import Feed
 from firstsight.training.loss import LossFunction
 from firstsight.training.optimizer import learning_rate_at, make_optimizer
-from firstsight.training.randomness import generator_for
-from firstsight.training.ranks import own_share, rank
+from firstsight.training.randomness import reseed
+from firstsight.training.ranks import any_rank, from_first, rank, rank_count, same_start
 from firstsight.training.step import train_step
 
 
@@ -38,7 +39,7 @@ class Update:
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came; the checkpoint is written."""
+    """Ctrl-C or SIGTERM came; where there is a folder for it, the checkpoint is written. The text says what to type."""
 
 
 def fit(
@@ -73,32 +74,33 @@ def fit(
         TrainingError: a loss that is not finite; says at which update.
         Stopped: interrupted, with the checkpoint written.
     """
-    network.to(device).train()
+    channels_last(network.to(device)).train()
     optimizer = make_optimizer(network, recipe.optimizer)
-    place = Place()
+    place, key = Place(), run_key(recipe, feed.plan(1))
     if checkpoint and (checkpoint / FILE).exists():
-        place = load_checkpoint(checkpoint, recipe, network, optimizer)
+        place = load_checkpoint(checkpoint, key, network, optimizer)
+    same_start(network, place.number)
     on_start(place)
 
-    def save() -> None:
-        if checkpoint and rank() == 0:
+    def settle(*, due: bool) -> None:
+        """Write a checkpoint where one is due or a signal came; then stop, if it came."""
+        stop = any_rank(interrupted(), device)
+        if (due or stop) and checkpoint and rank() == 0:
             on_checkpoint()
-            save_checkpoint(checkpoint, place, recipe, network, optimizer)
+            save_checkpoint(checkpoint, place, key, network, optimizer)
+        if stop:
+            raise Stopped("Repeat the command with --resume to go on." if checkpoint else "")
 
     every = recipe.training.checkpoint_every
-    with _deferred_signals() as interrupted:
+    with torch.random.fork_rng(devices=[]), _deferred_signals() as interrupted:
         while place.epoch <= recipe.training.epochs and not _exhausted(place, recipe):
             plan = feed.plan(place.epoch)
             for batch in range(place.batch, len(plan)):
                 place = replace(place, number=place.number + 1, batch=batch + 1)
                 on_update(_update(network, loss, feed, recipe, optimizer, place, plan, device))
-                if interrupted() or (every and place.number % every == 0):
-                    save()
-                if interrupted():
-                    raise Stopped
+                settle(due=every > 0 and place.number % every == 0)
             place = _after_epoch(place, network, validate)
-            if not every:
-                save()
+            settle(due=every == 0)
     network.eval()
 
 
@@ -118,7 +120,10 @@ def _update(
     for group in optimizer.param_groups:
         group["lr"] = rate
     indices_B = plan[place.batch - 1]
-    input, target = feed.fetch(own_share(indices_B), generator_for(recipe.training.seed, place.number, rank()))
+    seed = recipe.training.seed
+    input, target = feed.fetch(indices_B, reseed(device, seed, place.number))
+    if rank_count() > 1:
+        reseed(device, seed, place.number, rank())  # dropout: each rank has other examples
     try:
         result = train_step(network, loss, optimizer, input.to(device), target.to(device), chunk=recipe.batch.chunk)
     except TrainingError as error:
@@ -135,7 +140,7 @@ def _after_epoch(place: Place, network: nn.Module, validate: Callable[[nn.Module
     place = replace(place, epoch=place.epoch + 1, batch=0)
     if validate is None:
         return place
-    figure = validate(network.eval())
+    figure = from_first(validate(network.eval()) if rank() == 0 else 0.0)
     network.train()
     if place.best is None or figure > place.best:
         return replace(place, best=figure, stale=0)

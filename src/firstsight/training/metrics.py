@@ -1,5 +1,6 @@
 """metrics.jsonl: each update once, for curves and for whoever watches."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -8,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import remove_leftovers, write_atomically
+from firstsight.errors import ModelError
 from firstsight.training.checkpoint import Place
 from firstsight.training.loop import Update
 
@@ -28,11 +30,16 @@ class Metrics:
         self.rows: list[dict[str, Any]] = []
 
     def start(self, place: Place) -> None:
-        """Keep the lines of the updates that the checkpoint has; those after it will be made again."""
+        """Keep the lines of the updates that the checkpoint has; those after it will be made again.
+
+        Raises:
+            ModelError: some of them are not there.
+        """
         if place.number:
             self._resumed_from = place.number
             self.rows = _rows(self._path, place.number)
         if self._write:
+            remove_leftovers(self._path)
             write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
             self._file = self._path.open("a", encoding="utf-8")
 
@@ -72,10 +79,14 @@ def metrics_file(path: Path, *, write: bool = True) -> Iterator[Metrics]:
 
 def _rows(path: Path, count: int) -> list[dict[str, Any]]:
     """The first `count` updates; a line cut off by a kill comes after them."""
-    rows: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if len(rows) == count:
-                break
-            rows.append(json.loads(line))
+    try:
+        with path.open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in itertools.islice(file, count)]
+        if [row["number"] for row in rows] != list(range(1, count + 1)):
+            raise ValueError(f"they are not the updates 1 to {count}")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{path} has lost updates that the checkpoint beside it has ({error}).",
+            hint="Put it back as it was, or start anew with another --out.",
+        ) from error
     return rows

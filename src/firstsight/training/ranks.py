@@ -3,10 +3,13 @@
 Each rank puts its share of a batch through its own copy of the network. The outputs of all ranks form ONE batch for
 the loss, so negatives come from everywhere; each rank then propagates the gradient at its own outputs, and the
 gradients of the weights are summed. With one rank every function here gives back what it got.
+
+Batch normalization sees each rank's share by itself, so its gradient depends on the number of ranks, and the model gets
+the running statistics of rank 0. `norm = "group"` keeps the result that of one rank. Dropout draws on each rank anew.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,10 +18,13 @@ from torch import Tensor, nn
 
 from firstsight.errors import TrainingError
 
+Gradients = Sequence[Tensor | None]
+"""One for each weight; None where the loss does not depend on it."""
+
 
 def rank() -> int:
-    """This process's number, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    """This process's number, from 0; known before the ranks meet and after they part."""
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def rank_count() -> int:
@@ -35,6 +41,8 @@ def joined_ranks(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
@@ -49,9 +57,50 @@ def joined_ranks(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def own_share(indices_B: Tensor) -> Tensor:
-    """This rank's part of a batch: as near to equal parts as can be, in order."""
-    return indices_B.tensor_split(rank_count())[rank()] if rank_count() > 1 else indices_B
+def own_share(count: int) -> slice:
+    """This rank's part of a batch of `count`: as near to equal parts as can be, in order."""
+    ranks = rank_count()
+    return slice(count * rank() // ranks, count * (rank() + 1) // ranks) if ranks > 1 else slice(0, count)
+
+
+def same_start(network: nn.Module, place: int) -> None:
+    """Give every rank the weights of rank 0, and make sure that all go on from the same place of the run.
+
+    Raises:
+        TrainingError: they do not, since some do not see the checkpoint.
+    """
+    if rank_count() == 1:
+        return
+    device = next(network.parameters()).device
+    places = torch.zeros(rank_count(), dtype=torch.int64, device=device)
+    places[rank()] = place
+    dist.all_reduce(places)
+    if len(places.unique()) > 1:
+        raise TrainingError(
+            f"Ranks go on from different updates: {places.tolist()}.",
+            hint="Put the run folder on a disk that all machines share.",
+        )
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            dist.broadcast(tensor, 0)
+
+
+def from_first(figure: float) -> float:
+    """What rank 0 found, on every rank, so that all decide alike."""
+    if rank_count() == 1:
+        return figure
+    found = [figure]
+    dist.broadcast_object_list(found)
+    return found[0]
+
+
+def any_rank(mine: bool, device: torch.device) -> bool:
+    """Whether it is so on any rank."""
+    if rank_count() == 1:
+        return mine
+    count = torch.tensor(int(mine), device=device)
+    dist.all_reduce(count)
+    return bool(count)
 
 
 class _Gather(torch.autograd.Function):
@@ -88,13 +137,14 @@ def gathered(own: Tensor) -> Tensor:
     return whole
 
 
-def summed_over_ranks(network: nn.Module) -> None:
-    """Sum the gradients of the weights over the ranks: that of the whole batch, since each rank saw its own share."""
+def summed_over_ranks(weights: Sequence[Tensor], gradients: Gradients) -> Gradients:
+    """The gradients of the whole batch, since each rank saw its own share. None where a weight had no part."""
     if rank_count() == 1:
-        return
-    weights = [p for p in network.parameters() if p.requires_grad]
+        return gradients
     # a rank without a share of this batch has no gradient, and adds nothing
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in weights])
+    own = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
+    flat = torch.cat([gradient.flatten() for gradient in own])
     dist.all_reduce(flat)
-    for weight, part in zip(weights, flat.split([p.numel() for p in weights]), strict=True):
-        weight.grad = part.view_as(weight)
+    return [
+        part.view_as(weight) for weight, part in zip(weights, flat.split([w.numel() for w in weights]), strict=True)
+    ]

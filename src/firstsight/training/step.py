@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from firstsight.errors import TrainingError
 from firstsight.training.loss import LossFunction, LossResult
-from firstsight.training.ranks import gathered, summed_over_ranks
+from firstsight.training.ranks import Gradients, gathered, summed_over_ranks
 
 
 def train_step(
@@ -32,27 +32,28 @@ def train_step(
     Raises:
         TrainingError: the loss is not finite; the weights are left as they were.
     """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     chunks = input.split(chunk) if chunk else (input,)
     if len(chunks) == 1:
-        output_BO = network(input)
-        result = loss(gathered(output_BO), gathered(target))
+        result = loss(gathered(network(input)), gathered(target))
         _refuse_not_finite(result, optimizer, len(input))
-        optimizer.zero_grad()
-        torch.autograd.backward(result.value)
+        gradients: Gradients = torch.autograd.grad(result.value, weights, allow_unused=True)
     else:
-        result = _backward_in_chunks(network, loss, optimizer, chunks, target)
-    summed_over_ranks(network)
+        result, gradients = _gradients_in_chunks(network, loss, optimizer, weights, chunks, target)
+    for weight, gradient in zip(weights, summed_over_ranks(weights, gradients), strict=True):
+        weight.grad = gradient
     optimizer.step()
     return result
 
 
-def _backward_in_chunks(
+def _gradients_in_chunks(
     network: nn.Module,
     loss: LossFunction,
     optimizer: torch.optim.Optimizer,
+    weights: list[Tensor],
     chunks: tuple[Tensor, ...],
     target: Tensor,
-) -> LossResult:
+) -> tuple[LossResult, Gradients]:
     """Embed without a graph, take the loss and its gradient at the outputs, then go through the network again chunk
     by chunk with that gradient. Each chunk draws the same random numbers (dropout) both times."""
     states, outputs = [], []
@@ -64,13 +65,16 @@ def _backward_in_chunks(
     result = loss(gathered(output_BO), gathered(target))
     _refuse_not_finite(result, optimizer, len(target))
     (gradient_BO,) = torch.autograd.grad(result.value, output_BO)
-    optimizer.zero_grad()
     end = torch.get_rng_state()
+    totals = [torch.zeros_like(weight) for weight in weights]
     for chunk, state, gradient in zip(chunks, states, gradient_BO.split(len(chunks[0])), strict=True):
         torch.set_rng_state(state)
-        torch.autograd.backward(network(chunk), gradient)
+        parts = torch.autograd.grad(network(chunk), weights, gradient, allow_unused=True)
+        for total, part in zip(totals, parts, strict=True):
+            if part is not None:
+                total += part
     torch.set_rng_state(end)
-    return result
+    return result, totals
 
 
 def _refuse_not_finite(result: LossResult, optimizer: torch.optim.Optimizer, examples: int) -> None:

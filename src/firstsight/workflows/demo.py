@@ -75,12 +75,12 @@ def demo_recipe(digits: Path, *, seed: int) -> Recipe:
     """Seven digits are few to learn likeness from, so each orientation of one counts as a further identity."""
     return Recipe(
         data=Data(path=str(digits / "learned.csv"), val=str(digits / "unseen.csv"), orientations=8),
-        preprocessing=Preprocessing(height=16, width=16, color="gray"),
+        preprocessing=Preprocessing(height=24, width=24, color="gray"),
         network=Network(channels=(32, 64, 128), embedding_size=64),
         loss=Loss(margin=0.1),
         batch=Batch(identities=14, pictures=8),
         optimizer=Optimizer(learning_rate=0.1),
-        training=Training(epochs=5, augment=2.0, seed=seed),
+        training=Training(epochs=4, augment=2.0, seed=seed),
     )
 
 

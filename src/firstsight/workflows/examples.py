@@ -3,6 +3,7 @@
 N examples, F features, O outputs.
 """
 
+import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,26 +61,31 @@ def open_examples(recipe: Recipe, on_progress: OnProgress) -> tuple[Examples, Ex
         raise RecipeError("Regression needs rows.", hint="Give a CSV file and --target COLUMN.")
     learned = _open_pictures(data.path, recipe.preprocessing, on_progress)
     if data.val:
-        return learned, _in_order_of(_open_pictures(data.val, learned.preprocessing, on_progress), learned, data.val)
-    return _split(learned, recipe)
+        held_out = _open_pictures(data.val, learned.preprocessing, on_progress)
+        if held_out.inputs.shape[1:] != learned.inputs.shape[1:]:
+            sizes = [" x ".join(map(str, found.inputs.shape[1:])) for found in (held_out, learned)]
+            raise DataError(f"{data.val} holds pictures of {sizes[0]}, and {data.path} of {sizes[1]}.")
+        return learned, _in_order_of(held_out, learned, data.val)
+    kept, out = _split(len(learned.inputs), recipe)
+    return learned.select(kept), learned.select(out) if len(out) else None
 
 
 def is_table(path: str) -> bool:
     """A CSV file of rows, not a manifest of pictures."""
-    if not path.removesuffix(".gz").endswith(".csv"):
+    if not path.lower().removesuffix(".gz").endswith(".csv"):
         return False
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            names = [name.strip() for name in file.readline().split(",")]
-    except (OSError, UnicodeDecodeError):
-        return True  # missing or gzipped: reading it says more
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            names = [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return True  # missing, gzipped or damaged: reading it says more
     return not {"path", "label"} <= set(names)
 
 
 @torch.inference_mode()
 def outputs_of(model: Model, inputs: Tensor) -> Tensor:
-    """What the network makes of uint8 pictures or standardized rows, as float32 N x O on the CPU; numbers in the
-    targets' own units."""
+    """What the network makes of uint8 pictures or standardized rows, N x O on the CPU: scores of classes in float32,
+    or numbers in the targets' own units in float64."""
     parts = []
     for batch in inputs.split(AT_ONCE):
         x = batch.to(model.device)
@@ -88,7 +94,7 @@ def outputs_of(model: Model, inputs: Tensor) -> Tensor:
         )
     outputs_NO = torch.cat(parts) if parts else torch.empty(0, len(model.config.outputs))
     columns = model.config.columns
-    if columns is None or not columns.target_std:
+    if columns is None or model.config.task != "regression":
         return outputs_NO
     return Standardization(columns.target_mean, columns.target_std).undo(outputs_NO)
 
@@ -103,17 +109,28 @@ def rows_as_inputs(path: str, columns: Columns) -> Tensor:
     return Standardization(columns.mean, columns.std).apply(rows.features_NF)
 
 
+def read_idx_pictures(path: str) -> Tensor:
+    """The pictures of an IDX file, uint8 N x H x W.
+
+    Raises:
+        DataError: it holds something else, or nothing.
+    """
+    pixels_NHW = read_idx(path)
+    if pixels_NHW.ndim != 3 or pixels_NHW.dtype != torch.uint8 or not pixels_NHW.numel():
+        what = f"{str(pixels_NHW.dtype).removeprefix('torch.')} numbers of shape {tuple(pixels_NHW.shape)}"
+        raise DataError(f"{path} holds {what}, not pictures.", hint="Give a file like train-images-idx3-ubyte.gz.")
+    return pixels_NHW
+
+
 def _open_rows(recipe: Recipe) -> tuple[Examples, Examples | None]:
     data = recipe.data
     if not data.target:
         raise RecipeError(f"Which column of {data.path} is to be predicted?", hint="Add --target COLUMN.")
     if data.task == "classification" and len(data.target) > 1:
         raise RecipeError("Classes come from one column.", hint="Add one --target.")
-    table = _read(data.path, recipe)
-    held_out = _read(data.val, recipe) if data.val else None
-    order = torch.randperm(len(table.features_NF), generator=generator_for(recipe.training.seed, "split"))
-    out = 0 if data.val else round(recipe.data.holdout * len(order))
-    learned, rest = order[out:], order[:out]
+    table = _read(data.path, recipe, data.features)
+    held_out = _read(data.val, recipe, table.feature_names) if data.val else None
+    learned, rest = _split(len(table.features_NF), recipe)
     inputs = standardization(table.features_NF[learned])
     if isinstance(table, LabeledRows):
         columns = Columns(features=table.feature_names, mean=inputs.mean, std=inputs.std)
@@ -127,14 +144,13 @@ def _open_rows(recipe: Recipe) -> tuple[Examples, Examples | None]:
     if held_out is not None:
         found = _examples(held_out, columns, recipe.preprocessing)
         return everything, _in_order_of(found, everything, data.val)
-    return everything.select(learned), everything.select(rest) if out else None
+    return everything.select(learned), everything.select(rest) if len(rest) else None
 
 
-def _read(path: str, recipe: Recipe) -> Rows | LabeledRows:
-    features = recipe.data.features or None
+def _read(path: str, recipe: Recipe, features: tuple[str, ...]) -> Rows | LabeledRows:
     if recipe.data.task == "classification":
-        return read_labeled_rows(path, recipe.data.target[0], features=features, empty="nan")
-    return read_rows(path, recipe.data.target, features=features, empty="nan")
+        return read_labeled_rows(path, recipe.data.target[0], features=features or None, empty="nan")
+    return read_rows(path, recipe.data.target, features=features or None, empty="nan")
 
 
 def _examples(table: Rows | LabeledRows, columns: Columns, preprocessing: Preprocessing) -> Examples:
@@ -158,11 +174,12 @@ def _open_pictures(path: str, preprocessing: Preprocessing, on_progress: OnProgr
 def _open_idx(path: str, preprocessing: Preprocessing) -> Examples:
     """Pictures as published for MNIST, with the labels beside them: images-idx3 -> labels-idx1. The pictures say what
     size the input has."""
-    labels_path = path.replace("images-idx3", "labels-idx1")
-    pixels_NHW, labels_N = read_idx(path), read_idx(labels_path).long()
-    if len(pixels_NHW) != len(labels_N):
+    name = Path(path).name
+    labels_path = str(Path(path).with_name(name.replace("images", "labels").replace("idx3", "idx1")))
+    pixels_NHW, labels_N = read_idx_pictures(path), read_idx(labels_path).long()
+    if labels_N.shape != pixels_NHW.shape[:1]:
         raise DataError(
-            f"{path} has {len(pixels_NHW)} pictures, and {labels_path} {len(labels_N)} labels.",
+            f"{path} has {len(pixels_NHW)} pictures, and {labels_path} labels of shape {tuple(labels_N.shape)}.",
             hint="Give two files that belong together.",
         )
     height, width = pixels_NHW.shape[1:]
@@ -171,10 +188,11 @@ def _open_idx(path: str, preprocessing: Preprocessing) -> Examples:
     return Examples(pixels_NHW[:, None], labels_N, labels_N, names, settled)
 
 
-def _split(examples: Examples, recipe: Recipe) -> tuple[Examples, Examples | None]:
-    order = torch.randperm(len(examples.inputs), generator=generator_for(recipe.training.seed, "split"))
-    out = round(recipe.data.holdout * len(order))
-    return examples.select(order[out:]), examples.select(order[:out]) if out else None
+def _split(count: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Which of `count` examples are learned, and which held out: none where the recipe names others for that."""
+    order = torch.randperm(count, generator=generator_for(recipe.training.seed, "split"))
+    out = 0 if recipe.data.val else min(round(recipe.data.holdout * count), count - 1)
+    return order[out:], order[:out]
 
 
 def _in_order_of(held_out: Examples, learned: Examples, where: str) -> Examples:
@@ -187,6 +205,5 @@ def _in_order_of(held_out: Examples, learned: Examples, where: str) -> Examples:
             f"{where} has the class {unknown[0]}, which was not learned.", hint="Leave it out, or learn it too."
         )
     number = torch.tensor([learned.outputs.index(name) for name in held_out.outputs])
-    return replace(
-        held_out, targets=number[held_out.targets], raw_targets=number[held_out.targets], outputs=learned.outputs
-    )
+    labels_N = number[held_out.targets]
+    return replace(held_out, targets=labels_N, raw_targets=labels_N, outputs=learned.outputs)

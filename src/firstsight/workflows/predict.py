@@ -2,20 +2,23 @@
 
 import csv
 import io
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from firstsight.atomic import write_atomically
+from firstsight.data.files import ZipFiles, pictures_in_zip
 from firstsight.data.identities import find_pictures
-from firstsight.data.idx import read_idx
 from firstsight.data.pictures import prepare, read_picture
 from firstsight.errors import DataError, ModelError, StorageError
 from firstsight.models.folder import Model
-from firstsight.workflows.examples import outputs_of, rows_as_inputs
+from firstsight.workflows.examples import outputs_of, read_idx_pictures, rows_as_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +55,14 @@ def predict(model: Model, data: str) -> Predictions:
 
 def to_csv(predictions: Predictions) -> str:
     """A header, then a line an example: its name, its class where there are classes, and each output."""
+    digits = 6 if predictions.classes else 9  # a number far from zero keeps its last places
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     with_class = ["class"] if predictions.classes else []
     writer.writerow(["example", *with_class, *predictions.output_names])
     for i, name in enumerate(predictions.names):
         best = [predictions.classes[i]] if predictions.classes else []
-        writer.writerow([name, *best, *(f"{value:.6g}" for value in predictions.outputs_NO[i].tolist())])
+        writer.writerow([name, *best, *(f"{value:.{digits}g}" for value in predictions.outputs_NO[i].tolist())])
     return text.getvalue()
 
 
@@ -80,11 +84,23 @@ def _inputs(model: Model, data: str) -> tuple[list[str], Tensor]:
         inputs = rows_as_inputs(data, config.columns)
         return [str(i + 1) for i in range(len(inputs))], inputs
     if "idx3-ubyte" in Path(data).name:
-        pixels_NHW = read_idx(data)
-        if tuple(pixels_NHW.shape[1:]) != config.input_shape[1:]:
-            raise DataError(f"{data} holds pictures of {tuple(pixels_NHW.shape[1:])}, not {config.input_shape[1:]}.")
-        return [str(i + 1) for i in range(len(pixels_NHW))], pixels_NHW[:, None]
+        pixels_NCHW = read_idx_pictures(data)[:, None]
+        if tuple(pixels_NCHW.shape[1:]) != config.input_shape:
+            sizes = [" x ".join(map(str, shape)) for shape in (pixels_NCHW.shape[1:], config.input_shape)]
+            raise DataError(f"{data} holds pictures of {sizes[0]}, and the model takes {sizes[1]}.")
+        return [str(i + 1) for i in range(len(pixels_NCHW))], pixels_NCHW
+    names, pictures = _zipped(Path(data)) if zipfile.is_zipfile(data) else _loose(data)
+    return names, torch.stack([prepare(picture, config.preprocessing) for picture in pictures])
+
+
+def _loose(data: str) -> tuple[list[str], Iterator[Image.Image]]:
     paths = find_pictures(data)
-    return [str(path) for path in paths], torch.stack(
-        [prepare(read_picture(path), config.preprocessing) for path in paths]
-    )
+    return [str(path) for path in paths], map(read_picture, paths)
+
+
+def _zipped(path: Path) -> tuple[list[str], Iterator[Image.Image]]:
+    names = pictures_in_zip(path)
+    if not names:
+        raise DataError(f"{path} holds no pictures.", hint="Give a folder or zip of pictures.")
+    files = ZipFiles(path)
+    return names, (read_picture(files.read(name), name=files.where(name)) for name in names)

@@ -1,5 +1,6 @@
 """From data to a model folder with its report: the `train` verb."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.config import Network, Recipe, read_recipe, write_recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
-from firstsight.models.embedding import UnitLength
 from firstsight.models.folder import Model, make_model, save_model
-from firstsight.models.registry import CUSTOM, build_network
+from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.training.checkpoint import FILE
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.device import pick_device
@@ -73,6 +73,7 @@ def train(
     network: nn.Module | None = None,
     resume: bool = False,
     on_progress: OnProgress = silent,
+    on_warning: Callable[[str], None] = lambda warning: None,
 ) -> Run:
     """Train a network, measure it on held-out data, and write the run.
 
@@ -83,9 +84,13 @@ def train(
             names. For an embedding its outputs are brought to unit length.
         resume: go on with a run that was interrupted; the outcome is, bit for bit, that of a run never interrupted.
         on_progress: hears how far it is.
+        on_warning: hears at once what is worth reading, such as that the embedding is collapsing.
+
+    Started by torchrun, every rank gets the same `Run`; only rank 0 writes, and speaks.
 
     Raises:
         DataError: no data, or too few to learn from and measure on.
+        RecipeError: a loss that does not fit the task, or a network that does not fit the data.
         UserError: the run folder holds a run already.
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
@@ -99,9 +104,10 @@ def train(
     folder = Path(out)
     _refuse_to_overwrite(folder, resume)
     device = pick_device(recipe.training.device)
+    make_loss(recipe)  # a loss that does not fit is refused before any work
+    on_progress = on_progress if rank() == 0 else silent
     job = open_job(recipe, on_progress)
     job, network = _with_network(job, network)
-    make_loss(job.recipe)  # a loss that does not fit is refused before any work
     if job.recipe.training.patience and not job.can_measure:
         raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
     try:
@@ -110,8 +116,10 @@ def train(
             job.begin(network)
             folder.mkdir(parents=True, exist_ok=True)
             if rank() == 0:
+                for name in ("recipe.toml", "model", "report.html", "report.json"):
+                    remove_leftovers(folder / name)
                 write_atomically(folder / "recipe.toml", write_recipe(job.recipe).encode())
-            updates, warnings = _fit(network, job, folder, device, on_progress)
+            updates, warnings = _fit(network, job, folder, device, on_progress, on_warning)
             return _finish(network, job, folder, updates, warnings, on_progress)
     except OSError as error:
         raise StorageError(
@@ -143,11 +151,16 @@ def _with_network(job: Job, network: nn.Module | None) -> tuple[Job, nn.Module]:
     table = Network(name=CUSTOM, channels=(), hidden=(), embedding_size=output.shape[1])
     job.recipe = replace(job.recipe, network=table)
     job.config = replace(job.config, network=table)
-    return job, nn.Sequential(network, UnitLength()) if job.config.task == "embedding" else network
+    return job, own_network(network, job.config)
 
 
 def _fit(
-    network: nn.Module, job: Job, folder: Path, device: torch.device, on_progress: OnProgress
+    network: nn.Module,
+    job: Job,
+    folder: Path,
+    device: torch.device,
+    on_progress: OnProgress,
+    on_warning: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[str]]:
     recipe = job.recipe
     alarm = watch_for_collapse(recipe.loss.margin)
@@ -156,8 +169,9 @@ def _fit(
 
         def on_update(update: Update) -> None:
             metrics.add(update)
-            if warning := alarm(update):
+            if (warning := alarm(update)) and rank() == 0:
                 warnings.append(warning)
+                on_warning(warning)
             on_progress("Training", update.number, round(update.number / update.progress), _glance(update))
 
         fit(
@@ -193,13 +207,12 @@ def _finish(
     trained = {**job.provenance, "updates": len(updates)}
     model = make_model(network, replace(job.config, trained=trained), name=str(folder))
     outcome = job.finish(model, on_progress)
-    model = outcome.model
-    if rank() == 0:
-        model = save_model(model, folder / "model")
-    run = Run(folder, job.recipe, model, updates, warnings, job, outcome)
-    if rank() == 0:
-        _write_report(run)
-    return run
+    run = Run(folder, job.recipe, outcome.model, updates, warnings, job, outcome)
+    if rank() != 0:
+        return run
+    _write_report(run)
+    # last, for it says that the run is over: one killed before this is resumed
+    return replace(run, model=save_model(outcome.model, folder / "model"))
 
 
 def _write_report(run: Run) -> None:

@@ -1,0 +1,112 @@
+"""The `evaluate` verb: from a model and data to the figures of one protocol, and their page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from firstsight.data.identities import open_pictures
+from firstsight.data.pairs import read_pairs
+from firstsight.data.runs import open_runs
+from firstsight.errors import UserError
+from firstsight.evaluation.comparison import Comparison, compare
+from firstsight.evaluation.episodes import evaluate_episodes, evaluate_runs
+from firstsight.evaluation.folds import evaluate_pairs
+from firstsight.evaluation.open_set import evaluate_open_set
+from firstsight.evaluation.pages import figures_table, write_evaluation
+from firstsight.evaluation.protocol_pages import (
+    ProtocolEvaluation,
+    comparison_table,
+    protocol_table,
+    write_comparison,
+    write_protocol,
+)
+from firstsight.evaluation.protocols import Evaluation, evaluate
+from firstsight.evaluation.report import Table
+from firstsight.evaluation.retrieval import evaluate_retrieval
+from firstsight.models.folder import Model
+from firstsight.workflows.progress import OnProgress, silent, stage
+
+Protocol = Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a protocol gave: flat figures, a table to read, the pictures left unread, and how to write its page."""
+
+    figures: dict[str, Any]
+    table: Table
+    skipped: tuple[tuple[str, str], ...]
+    write: Callable[[Path], Path]
+
+
+def measure(
+    model: Model,
+    data: str,
+    *,
+    protocol: Protocol = "all-pairs",
+    pairs: str | None = None,
+    ways: int = 20,
+    shots: int = 1,
+    trials: int | None = None,
+    within_groups: bool = False,
+    against: Model | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> Measured:
+    """Run one protocol on a folder, zip or manifest. Trials default to those of the protocol.
+
+    Raises:
+        UserError: options that the protocol does not have, or data that cannot support it.
+    """
+    decoded = stage(on_progress, "Reading pictures")
+    title, summary = f"firstsight evaluate: {model.name}", f"Measured on {data}."
+    if against is not None and protocol != "all-pairs":
+        raise UserError(f"Two models cannot be compared by {protocol}.", hint="Leave --protocol out.")
+    if (pairs is None) == (protocol == "pairs"):
+        raise UserError("The protocol pairs needs a list of pairs.", hint="Give --protocol pairs --pairs FILE.")
+    if protocol == "one-shot-runs":
+        return _protocol(evaluate_runs(model, open_runs(data), on_progress=decoded), title, summary)
+    pictures = open_pictures(data)
+    match protocol:
+        case "pairs":
+            found: ProtocolEvaluation = evaluate_pairs(
+                model, pictures, read_pairs(str(pairs), pictures), on_progress=decoded
+            )
+        case "one-shot":
+            found = evaluate_episodes(
+                model, pictures, ways=ways, shots=shots, episodes=trials or 1000, within_groups=within_groups,
+                seed=seed, on_progress=decoded,
+            )  # fmt: skip
+        case "retrieval":
+            found = evaluate_retrieval(model, pictures, on_progress=decoded)
+        case "open-set":
+            found = evaluate_open_set(model, pictures, trials=trials or 100, seed=seed, on_progress=decoded)
+        case "all-pairs":
+            one = evaluate(model, pictures, trials=trials or 200, seed=seed, on_progress=decoded)
+            if against is None:
+                return _evaluation(one, title, summary)
+            other = evaluate(against, pictures, trials=trials or 200, seed=seed, on_progress=decoded)
+            return _comparison(compare(one, other), title, summary)
+    return _protocol(found, title, summary)
+
+
+def _evaluation(found: Evaluation, title: str, summary: str) -> Measured:
+    return Measured(
+        found.to_json(), figures_table(found), found.skipped,
+        lambda folder: write_evaluation(folder, found, title=title, summary=summary),
+    )  # fmt: skip
+
+
+def _comparison(found: Comparison, title: str, summary: str) -> Measured:
+    return Measured(
+        found.to_json(), comparison_table(found), found.one.skipped,
+        lambda folder: write_comparison(folder, found, title=title, summary=summary),
+    )  # fmt: skip
+
+
+def _protocol(found: ProtocolEvaluation, title: str, summary: str) -> Measured:
+    return Measured(
+        found.to_json(), protocol_table(found), found.skipped,
+        lambda folder: write_protocol(folder, found, title=title, summary=summary),
+    )  # fmt: skip
