@@ -1,6 +1,7 @@
 """Recipes: what goes in comes out, and what is wrong is said."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ def test_every_setting_has_one_flag_that_sets_it() -> None:
         ({"training": {"epochs": "many"}}, "training.epochs = 'many' is wrong: input should be a valid integer."),
         ({"training": {"epochs": 1.5}}, "training.epochs = 1.5 is wrong"),
         ({"training": {"epochs": 0}}, "training.epochs = 0 is below 1."),
+        ({"network": {"channels": [8, -3]}}, "network.channels = -3 is below 1."),
         ({"optimizer": {"momentum": 1.0}}, "optimizer.momentum = 1.0 is above 0.9999."),
         ({"loss": {"select": "al"}}, "loss.select = 'al' is wrong: input should be 'all', 'semihard'"),
         ({"training": 3}, "training = 3 is wrong: input should be an object."),
@@ -70,6 +72,12 @@ def test_what_is_wrong_is_said(tables: dict[str, Any], said: str) -> None:
 
 def test_a_whole_number_is_a_number() -> None:
     assert recipe_from({"optimizer": {"learning_rate": 1}}).optimizer.learning_rate == 1.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_rate_that_is_no_number(value: float) -> None:
+    with pytest.raises(RecipeError, match=r"learning_rate = (nan|inf) is (not a finite number|wrong)"):
+        with_flags(Recipe(), learning_rate=value)
 
 
 def test_an_unknown_flag_is_refused() -> None:
@@ -94,3 +102,11 @@ def test_the_file_is_named(tmp_path: Any) -> None:
     recipe.write_text("[training]\nepoch = 3\n")
     with pytest.raises(RecipeError, match=r"mine\.toml \[training\]: there is no setting epoch"):
         read_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "recipes").glob("*.toml")), ids=lambda path: path.name
+)
+def test_every_recipe_in_recipes_can_be_read(path: Path) -> None:
+    assert read_recipe(path) != Recipe()
+    assert f"firstsight train recipes/{path.name} --data" in path.read_text("utf-8"), "it says how to run it"

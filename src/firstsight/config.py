@@ -7,6 +7,7 @@ default, its help, its range and its flag's name, so the command line, the recip
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -62,11 +63,13 @@ class Network:
     """The function that is learned."""
 
     name: str = option("conv", "Registered network: conv or mlp.", flag="network")
-    channels: tuple[int, ...] = option((32, 64, 128, 256), "Channels of the conv stages, each halving the picture.")
+    channels: tuple[int, ...] = option(
+        (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1
+    )
     norm: Literal["batch", "group"] = option(
         "batch", "Normalization of the conv stages; group does not depend on how a batch is divided."
     )
-    hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.")
+    hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.", low=1)
     activation: Literal["relu", "sigmoid", "tanh"] = option("relu", "Of the hidden layers of an mlp.")
     output: Literal["linear", "sigmoid"] = option("linear", "Of the last layer, where no embedding is learned.")
     embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096)
@@ -76,11 +79,18 @@ class Network:
 class Loss:
     """What is brought to its minimum."""
 
-    name: Literal["auto", "triplet", "quadratic", "cross-entropy"] = option(
-        "auto", "auto: triplet for embeddings, quadratic (2-1) for all else.", flag="loss"
+    name: str = option(
+        "auto",
+        "triplet, quadratic (2-1), cross-entropy, or pml:NAME, a loss of pytorch-metric-learning; auto: triplet for "
+        "embeddings, quadratic for all else.",
+        flag="loss",
     )
     margin: float = option(0.2, "α of equation 2-7, squared L2.", low=0, high=4)
     select: Literal["all", "semihard", "hard", "batch-hard"] = option("all", "Which triplets of a batch count.")
+    fallback: Literal["farthest", "hardest", "skip"] = option(
+        "farthest", "What semihard does with a positive that no negative is farther than."
+    )
+    soft: bool = option(False, "Softplus in place of the hinge (Hermans et al. 2017; batch-hard only).")
     reduction: Literal["active", "mean", "sum"] = option("active", "Divide by active triplets, all, or nothing.")
 
 
@@ -231,13 +241,21 @@ def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Reci
     recipe: Recipe = checked(Recipe, tables, where=where)
     for setting in settings():
         value = getattr(getattr(recipe, setting.table), setting.name)
-        if isinstance(value, str):
-            continue
-        if setting.low is not None and value < setting.low:
-            raise RecipeError(f"{where}: {setting.table}.{setting.name} = {value} is below {setting.low}.")
-        if setting.high is not None and value > setting.high:
-            raise RecipeError(f"{where}: {setting.table}.{setting.name} = {value} is above {setting.high}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            _refuse_out_of_range(setting, number, where)
     return recipe
+
+
+def _refuse_out_of_range(setting: Setting, value: Any, where: str) -> None:
+    if isinstance(value, str):
+        return
+    name = f"{where}: {setting.table}.{setting.name} = {value}"
+    if not math.isfinite(value):
+        raise RecipeError(f"{name} is not a finite number.")
+    if setting.low is not None and value < setting.low:
+        raise RecipeError(f"{name} is below {setting.low}.")
+    if setting.high is not None and value > setting.high:
+        raise RecipeError(f"{name} is above {setting.high}.")
 
 
 def read_recipe(path: str | Path) -> Recipe:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,8 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
     ]
     assert {"picture", "decision", "name", "distance", "threshold"} <= set(lines[0]) & set(lines[1])
     assert answer.code == 2
+    both = type("identify", folder / "1.png", photos / "p3" / "0.png", *gallery, "--json")
+    assert (both.code, len(both.out.splitlines())) == (0, 2)
     spoken = type("identify", folder, *gallery)
     assert "2.png" in spoken.err
     assert spoken.code == 2
@@ -232,3 +235,64 @@ def test_the_doctor_says_how_to_mend(type: Type, tmp_path: Path, monkeypatch: py
     assert answer.code == 1
     assert "✘ disk: " in answer.out
     assert "Free some space" in answer.out
+
+
+def test_a_name_can_be_forgotten_when_the_model_is_gone(
+    type: Type, trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    gallery = ("--gallery", tmp_path / "gallery.sqlite")
+    moved = tmp_path / "moved"
+    shutil.copytree(trained, moved)
+    assert type("enroll", "ada", photos / "p3" / "0.png", "--model", moved, *gallery).code == 0
+    shutil.rmtree(moved)
+    assert type("gallery", "list", *gallery).out.split() == ["ada"]
+    assert type("forget", "ada", *gallery).code == 0
+    assert type("gallery", "list", *gallery).out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("identify", "{photo}"), ("verify", "ada", "{photo}"), ("forget", "ada"), ("gallery", "list")]
+)
+def test_reading_makes_no_gallery(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    photo = photos / "p3" / "0.png"
+    missing = tmp_path / "typo.sqlite"
+    answer = type(*(word.format(photo=photo) for word in words), "--model", trained, "--gallery", missing)
+    assert (answer.code, f"There is no gallery {missing}." in answer.err) == (2, True)
+    type(*(word.format(photo=photo) for word in words), "--model", trained)
+    assert not missing.exists()
+    assert not Path(os.environ["FIRSTSIGHT_HOME"]).exists()
+
+
+def test_a_demo_replaces_nothing_but_a_demo(type: Type, tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "7.png").write_text("precious")
+    answer = type("demo", "--out", tmp_path)
+    assert (answer.code, "holds something else than a demo. Name another --out" in answer.err.replace("\n", " ")) == (
+        2,
+        True,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_a_damaged_model_hides_no_other(type: Type, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "good")
+    shutil.copytree(trained, tmp_path / "bad")
+    (tmp_path / "bad" / "model" / "config.json").write_text("{")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("{}")
+    answer = type("models", tmp_path)
+    assert answer.code == 0
+    assert str(tmp_path / "good") in answer.out
+    assert "config.json is damaged" in answer.err
+    assert "other" not in answer.out + answer.err
+
+
+def test_a_model_of_classes_is_not_enrolled_with(type: Type, photos: Path, tmp_path: Path) -> None:
+    small = ("--height", 16, "--width", 16, "--channels", 8, "--epochs", 1, "--json")
+    assert type("train", "--task", "classification", "--data", photos, "--out", tmp_path / "run", *small).code == 0
+    answer = type("enroll", "ada", photos / "p3" / "0.png", "--model", tmp_path / "run")
+    assert answer.code == 2
+    assert "was trained for classification, and makes no embeddings" in answer.err
+    assert type("predict", "--model", tmp_path / "run", "--data", photos / "p3").out.startswith("example,class,p0,p1")

@@ -10,7 +10,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from firstsight.errors import StorageError
-from firstsight.evaluation import report as module
 from firstsight.evaluation.pages import embedding_section, learning_section, write_evaluation
 from firstsight.evaluation.plots import style
 from firstsight.evaluation.protocols import Evaluation
@@ -160,7 +159,7 @@ def test_a_full_disk_leaves_the_old_report_whole(tmp_path: Path, monkeypatch: py
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError) as caught:
         write_report(tmp_path, title="New", summary="", data={"a": 2})
     assert str(caught.value) == (

@@ -154,3 +154,30 @@ def test_a_disk_that_fails_leaves_the_older_model_whole(folder: Path, monkeypatc
     assert load_model(folder).identity == older.identity
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
     shutil.rmtree(folder)
+
+
+def test_a_new_model_that_cannot_take_its_place_leaves_the_older_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = save_model(tiny(), folder)
+    rename = os.rename
+
+    def fail_to_move_in(source: Path, target: Path) -> None:
+        if Path(target) == folder and ".model-old" not in str(source):
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_to_move_in)
+    with pytest.raises(StorageError, match="No space left on device"):
+        save_model(tiny(seed=1), folder)
+    assert load_model(folder).identity == older.identity
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_what_is_no_model_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "ada.jpg").write_text("precious")
+    with pytest.raises(ModelError, match="photos holds something else than a model"):
+        save_model(tiny(), tmp_path / "photos")
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert (tmp_path / "photos" / "ada.jpg").read_text() == "precious"

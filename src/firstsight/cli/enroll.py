@@ -24,7 +24,7 @@ def enroll(
     """
     from firstsight.cli.recognizer import open_recognizer
 
-    with open_recognizer(model, gallery, device=device) as recognizer:
+    with open_recognizer(model, gallery, device=device, make=True) as recognizer:
         recognizer.enroll(name, picture, add=add)
         size = len(recognizer.gallery)
         if json:

@@ -10,7 +10,7 @@ from firstsight.cli.options import Device, Json, Seed
 
 def evaluate(
     *,
-    model: Annotated[str, Parameter(help="A model folder, a run folder, or the name of a model.")],
+    model: Annotated[str, Parameter(help="A model folder or a run folder.")],
     data: Annotated[str, Parameter(help="Folder, zip or CSV manifest of identities that it was not trained on.")],
     protocol: Annotated[
         Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"],

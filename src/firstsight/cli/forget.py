@@ -5,7 +5,7 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import out as console
 from firstsight.cli.console import print_json
-from firstsight.cli.options import Device, GalleryUrl, Json, Model
+from firstsight.cli.options import GalleryUrl, Json, Model
 
 
 def forget(
@@ -13,17 +13,16 @@ def forget(
     *,
     model: Model = None,
     gallery: GalleryUrl = None,
-    device: Device = "auto",
     json: Json = False,
 ) -> int:
     """Erase a name for good: its templates and its pictures, from the gallery and its log.
 
     Example: firstsight forget ada --model runs/mine
     """
-    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.cli.recognizer import open_gallery
 
-    with open_recognizer(model, gallery, device=device) as recognizer:
-        receipt = recognizer.forget(name)
+    with open_gallery(model, gallery) as opened:
+        receipt = opened.forget(name)
     if json:
         print_json(asdict(receipt))
     else:

@@ -1,10 +1,8 @@
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from firstsight.cli.console import out as console
 from firstsight.cli.console import print_json
-from firstsight.cli.options import Device, GalleryUrl, Json, Model
+from firstsight.cli.options import GalleryUrl, Json, Model
 
 gallery = App(name="gallery", help="See who is enrolled.\n\nExample: firstsight gallery list --model runs/mine")
 
@@ -14,17 +12,16 @@ def list_names(
     *,
     model: Model = None,
     gallery: GalleryUrl = None,
-    device: Annotated[Device, Parameter(show=False)] = "cpu",
     json: Json = False,
 ) -> int:
     """List the names in a gallery.
 
     Example: firstsight gallery list --model runs/mine
     """
-    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.cli.recognizer import open_gallery
 
-    with open_recognizer(model, gallery, device=device) as recognizer:
-        for name in recognizer.gallery.names():
+    with open_gallery(model, gallery) as opened:
+        for name in opened.names():
             if json:
                 print_json({"name": name})
             else:

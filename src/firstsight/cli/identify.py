@@ -6,12 +6,11 @@ from cyclopts import Parameter
 from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
-from firstsight.errors import PictureError
+from firstsight.errors import PictureError, UserError
 
 
 def identify(
-    pictures: Annotated[Path, Parameter(help="A picture, or a folder of them.")],
-    *,
+    *pictures: Annotated[Path, Parameter(help="Pictures, or folders of them.")],
     model: Model = None,
     gallery: GalleryUrl = None,
     threshold: Threshold = None,
@@ -28,7 +27,9 @@ def identify(
     from firstsight.data.identities import find_pictures
 
     code = 0
-    found = find_pictures(pictures)
+    found = [picture for given in pictures for picture in find_pictures(given)]
+    if not found:
+        raise UserError("Which picture?", hint="Give a picture or a folder: firstsight identify visitor.jpg")
     with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
         for picture in found:
             try:

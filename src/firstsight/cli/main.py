@@ -51,6 +51,7 @@ def make_app(called: str = "") -> App:
         version=lambda: firstsight.__version__,
         help_format="plaintext",  # rendering markdown would double the time to the first line of help
         default_parameter=Parameter(negative=()),
+        suppress_keyboard_interrupt=False,  # ours says how to go on
     )
     for group, verbs in VERBS.items():
         for verb, summary in verbs.items():

@@ -3,8 +3,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from firstsight.cli.console import err, print_json, print_table
 from firstsight.cli.console import out as console
-from firstsight.cli.console import print_json, print_table
 from firstsight.cli.options import Json
 
 
@@ -19,11 +19,16 @@ def models(
     """
     from firstsight.workflows.models import list_models
 
-    found = list(list_models(folder))
-    if json:
-        for entry in found:
+    everything = list(list_models(folder))
+    found = [entry for entry in everything if "error" not in entry]
+    for entry in everything:
+        if json:
             print_json(entry)
-    elif found:
+        elif "error" in entry:
+            err.print(entry["error"], style="red", markup=False)
+    if json:
+        return 0
+    if found:
         rows = [
             (
                 entry["name"], entry["model_identity"][:12], entry["network"], entry["input"], entry["data"],

@@ -184,6 +184,11 @@ def _columns(path: str | Path, names: list[str], targets: Sequence[str], feature
     for name in (*targets, *(features or ())):
         if name not in names:
             raise DataError(f"{path} has no column {name!r}.", hint=f"It has {', '.join(names)}.")
+    for name in features or ():
+        if name in targets or (features or ()).count(name) > 1:
+            raise DataError(
+                f"The column {name} of {path} is named twice among features and targets.", hint="Name it once."
+            )
     chosen = [name for name in names if name not in targets] if features is None else list(features)
     return [names.index(name) for name in (*chosen, *targets)]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from firstsight.data.cache import Packed, Skipped, packed_pictures
 from firstsight.data.identities import PictureSet
 from firstsight.evaluation.bounds import Interval
-from firstsight.models.folder import Model
+from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.embed import embed_pictures
 
 
@@ -70,6 +70,7 @@ def embed(model: Model, pictures: PictureSet, *, on_progress: Callable[[int, int
     Raises:
         DataError: no picture can be read.
     """
+    require_embedding(model)
     packed = packed_pictures(pictures, model.config.preprocessing, on_progress=on_progress)
     x_KD = embed_pictures(model, list(packed.pixels_NCHW))
     x_ND = _spread(x_KD, _readable(packed, pictures))

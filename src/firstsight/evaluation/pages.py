@@ -144,12 +144,12 @@ def skipped_tables(embedded: Embedded) -> list[Table]:
 def learning_section(loss_U: ArrayLike, active_U: ArrayLike = ()) -> Section:
     """The loss of each update, and for triplets the share that is active."""
     losses = np.asarray(loss_U, dtype=float)
-    caption = "Each update lowers the loss; the bold line is a running mean."
+    caption = "The loss of each update; the bold line is a running mean."
     alt = f"The loss over {len(losses)} updates, from {losses[0]:.3f} to {losses[-1]:.3f}."
     if np.size(active_U):
         caption += (
-            " Below, the share of triplets that still violate the margin (equation 2-7): those that there is "
-            "something to learn from."
+            " It is the mean over the active triplets, so it may stay level while there are fewer and fewer of them. "
+            "Below, their share: those that still violate the margin (equation 2-7)."
         )
     return Section("How it learned", [Plot(plots.training_curves(losses, active_U), caption, alt, wide=True)])
 

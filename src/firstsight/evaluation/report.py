@@ -4,9 +4,7 @@ import html
 import io
 import json
 import math
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from firstsight.atomic import write_atomically
 from firstsight.errors import StorageError
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ def write_report(
     numbers = json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / JSON, numbers)
-        _write(folder / HTML, page)
+        write_atomically(folder / JSON, numbers.encode())
+        write_atomically(folder / HTML, page.encode())
     except OSError as error:
         raise StorageError(
             f"The report cannot be written into {folder}: {error.strerror}.", hint="Free space or name another --out."
@@ -181,19 +180,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    """Beside it first, then into its place: a reader sees the old file or the new one, never half of it."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise

@@ -1,4 +1,4 @@
-"""Which triplets count, what they cost, and how they pull: in plain torch, O(M·N) memory, on any device.
+"""Which triplets count, what they cost, and how they pull: in plain torch, on any device, none of them listed.
 
 M: anchors; N: references; C: members, the references of an anchor's own label; K: its positives, nearest first. Both
 are padded to the most that one anchor has. T: slots of an anchor's table; S: a matrix, flattened.

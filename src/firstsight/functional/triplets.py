@@ -52,8 +52,8 @@ def triplet_loss(
 ) -> TripletResult:
     """L = Σ [‖f(a) − f(p)‖² − ‖f(a) − f(n)‖² + α]₊ (equation 2-7; FaceNet, section 3.2) over the triplets of a batch.
 
-    No triplet is listed: memory grows with B², time with B² log K for K pictures an identity. Labels may occur any
-    number of times; without a single triplet the loss is 0, and so is its gradient.
+    No triplet is listed. Time grows with B² log K for K pictures an identity; at most a few million distances are held
+    at a time. A label may occur any number of times; without a single triplet the loss is 0, and so is its gradient.
 
     Args:
         embeddings_BD: f(x). The paper's have length 1; the formula holds for any. fp16 and bf16 are compared in fp32.
@@ -98,7 +98,7 @@ def triplet_loss(
 
 
 class _TripletLoss(torch.autograd.Function):
-    """The gradient is found along with the value: it costs two matrix products, and frees the distances early."""
+    """The gradient is found along with the value, so that the distances need not be kept for it."""
 
     @staticmethod
     def forward(

@@ -84,7 +84,7 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
     Raises:
         ModelError: nothing there, a file missing, or a file altered since it was written.
     """
-    folder = _find(name_or_folder)
+    folder = find_model(name_or_folder)
     config = read_config(folder)
     weights = _read(folder / WEIGHTS)
     if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
@@ -105,6 +105,19 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
             hint="Name the folder whose config.json belongs to these weights.",
         ) from error
     return Model(channels_last(network.to(device)).eval(), config, name=str(name_or_folder), folder=folder)
+
+
+def require_embedding(model: Model) -> None:
+    """Refuse a model that predicts classes or numbers where likeness is asked for.
+
+    Raises:
+        ModelError: it is one.
+    """
+    if model.config.task != "embedding":
+        raise ModelError(
+            f"The model {model.name} was trained for {model.config.task}, and makes no embeddings.",
+            hint="Use: firstsight predict --data DATA, or train one with --task embedding",
+        )
 
 
 def set_operating_point(model: Model, point: OperatingPoint) -> Model:
@@ -130,7 +143,12 @@ def _weights_bytes(network: nn.Module) -> bytes:
     return weights
 
 
-def _find(name_or_folder: str | Path) -> Path:
+def find_model(name_or_folder: str | Path) -> Path:
+    """The model folder that a user means: itself, or the `model/` of a run folder.
+
+    Raises:
+        ModelError: there is none.
+    """
     folder = Path(name_or_folder)
     for candidate in (folder, folder / "model"):
         if (candidate / CONFIG).is_file() or (candidate / WEIGHTS).is_file():
@@ -178,13 +196,22 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _swap_in(fresh: Path, folder: Path) -> None:
-    """Put `fresh` where `folder` is. A folder cannot replace another in one step: the old one steps aside first."""
-    if folder.exists():
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-old-", dir=folder.parent) as aside:
-            os.rename(folder, Path(aside) / "old")
-            os.rename(fresh, folder)
-    else:
+    """Put `fresh` where `folder` is. A folder cannot replace another in one step: the old one steps aside first, and
+    comes back if the new one cannot take its place."""
+    if not folder.exists():
         os.rename(fresh, folder)
+        return
+    if any(folder.iterdir()) and not (folder / CONFIG).exists():
+        raise ModelError(f"{folder} holds something else than a model.", hint="Name another place for the model.")
+    aside = folder.with_name(f".{folder.name}-old")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.rename(folder, aside)
+    try:
+        os.rename(fresh, folder)
+    except BaseException:
+        os.rename(aside, folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _altered(path: Path) -> ModelError:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from firstsight.errors import GalleryError
 from firstsight.functional.quantize import quantize, template_distances
-from firstsight.models.folder import Model
+from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
 from firstsight.recognition.embed import Picture, crop, embed_pictures, to_png
 from firstsight.recognition.gallery import Gallery, Receipt
@@ -38,6 +38,7 @@ class Recognizer:
     def __init__(self, model: Model, gallery: Gallery, *, threshold: float | None = None) -> None:
         if threshold is not None and not 0 <= threshold <= 4:
             raise GalleryError(f"The threshold {threshold} is not a squared distance.", hint="Give one from 0 to 4.")
+        require_embedding(model)
         self.model = model
         self.gallery = gallery
         self._threshold = threshold

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, and in which precision."""
+"""Where the arithmetic runs, and what it can do there."""
 
 import os
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ class Metrics:
 
     def add(self, update: Update) -> None:
         row = asdict(update)
-        row |= row.pop("figures")
+        # JSON has no NaN: the mean distance of pairs that a batch does not have
+        row |= {name: figure if math.isfinite(figure) else None for name, figure in row.pop("figures").items()}
         if self._resumed_from is not None:
             row["resumed_from"] = self._resumed_from
         self.rows.append(row)

@@ -22,6 +22,19 @@ def reseed(device: torch.device, seed: int, *place: int | str) -> torch.Generato
     return torch.default_generator.manual_seed(number)
 
 
+def drawn_so_far(device: torch.device) -> list[torch.Tensor]:
+    """How far those generators have come, for `draw_again`."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def draw_again(device: torch.device, states: list[torch.Tensor]) -> None:
+    """Let networks draw what they drew from there on."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
+
+
 def _number(seed: int, *place: int | str) -> int:
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

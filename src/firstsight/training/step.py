@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from firstsight.errors import TrainingError
 from firstsight.training.loss import LossFunction, LossResult
+from firstsight.training.randomness import draw_again, drawn_so_far
 from firstsight.training.ranks import Gradients, gathered, summed_over_ranks
 
 
@@ -27,7 +28,8 @@ def train_step(
     Args:
         input, target: this rank's share of the batch; the loss is taken once, over the shares of all ranks.
         chunk: examples in memory at once (0: all). The gradient is that of the undivided batch where the network
-            treats each example by itself, as with group normalization (gradient caching, Gao et al. 2021).
+            treats each example by itself, as with group normalization (gradient caching, Gao et al. 2021). Batch
+            normalization takes its statistics from each chunk, so there the gradient is another.
 
     Raises:
         TrainingError: the loss is not finite; the weights are left as they were.
@@ -59,21 +61,21 @@ def _gradients_in_chunks(
     states, outputs = [], []
     with torch.no_grad():
         for chunk in chunks:
-            states.append(torch.get_rng_state())
+            states.append(drawn_so_far(chunk.device))
             outputs.append(network(chunk))
     output_BO = torch.cat(outputs).requires_grad_()
     result = loss(gathered(output_BO), gathered(target))
     _refuse_not_finite(result, optimizer, len(target))
     (gradient_BO,) = torch.autograd.grad(result.value, output_BO)
-    end = torch.get_rng_state()
+    end = drawn_so_far(output_BO.device)
     totals = [torch.zeros_like(weight) for weight in weights]
     for chunk, state, gradient in zip(chunks, states, gradient_BO.split(len(chunks[0])), strict=True):
-        torch.set_rng_state(state)
+        draw_again(chunk.device, state)
         parts = torch.autograd.grad(network(chunk), weights, gradient, allow_unused=True)
         for total, part in zip(totals, parts, strict=True):
             if part is not None:
                 total += part
-    torch.set_rng_state(end)
+    draw_again(output_BO.device, end)
     return result, totals
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from firstsight.config import Batch, Data, Loss, Network, Optimizer, Preprocessing, Recipe, Training
 from firstsight.data.identities import PictureSet, open_pictures
-from firstsight.errors import StorageError
+from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.plots import share_label
 from firstsight.evaluation.protocols import Evaluation, evaluate
@@ -28,6 +28,8 @@ from firstsight.workflows.progress import OnProgress, silent, stage
 from firstsight.workflows.train_run import Run, train
 
 UNSEEN = ("7", "8", "9")
+MARK = "DEMO.txt"
+"""The file that says that a folder is a demo's."""
 COLUMNS = ("", "7, 8, 9 (never trained on)", "all ten digits")
 
 
@@ -50,8 +52,7 @@ def demo(*, out: Path, seed: int = 0, on_progress: OnProgress = silent) -> Demo:
         StorageError: `out` cannot be written.
     """
     try:
-        if (out / "digits").is_dir():
-            shutil.rmtree(out)
+        _make_room(out)
         write_digits(out / "digits")
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another --out.") from error
@@ -71,6 +72,15 @@ def demo(*, out: Path, seed: int = 0, on_progress: OnProgress = silent) -> Demo:
     return Demo(COLUMNS, rows, lines, run.evaluation.to_json() | figures)
 
 
+def _make_room(out: Path) -> None:
+    """Remove an older demo; anything else at the same place stays, and is refused."""
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / MARK).is_file():
+        raise UserError(f"{out} holds something else than a demo.", hint="Name another --out.")
+    shutil.rmtree(out)
+
+
 def demo_recipe(digits: Path, *, seed: int) -> Recipe:
     """Seven digits are few to learn likeness from, so each orientation of one counts as a further identity."""
     return Recipe(
@@ -88,6 +98,8 @@ def write_digits(folder: Path) -> None:
     """Write load_digits as identity folders of PNG files, with a manifest of the learned and one of the unseen."""
     from sklearn.datasets import load_digits
 
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / MARK).write_text("Made by firstsight demo, which may replace this folder.\n", "utf-8")
     digits = load_digits()
     manifests: dict[str, list[tuple[str, str]]] = {"learned": [], "unseen": []}
     for i, (picture, label) in enumerate(zip(digits.images, digits.target.astype(str), strict=True)):

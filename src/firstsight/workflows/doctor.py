@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from firstsight.errors import FirstsightError
-
 ENOUGH_DISK = 1 << 30
 
 
@@ -28,7 +26,7 @@ def examine() -> Iterator[Check]:
     for name, look, mend in CHECKS:
         try:
             yield Check(name, True, look())
-        except (FirstsightError, OSError, ImportError, RuntimeError) as error:
+        except Exception as error:
             yield Check(name, False, str(error) or type(error).__name__, mend)
 
 
@@ -50,7 +48,8 @@ def _bfloat16() -> str:
 
     from firstsight.training.device import fast_bfloat16
 
-    return "yes" if fast_bfloat16(torch.device("cuda" if torch.cuda.is_available() else "cpu")) else "no: fp32 is used"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return "supported by this hardware" if fast_bfloat16(device) else "not supported by this hardware"
 
 
 def _disk() -> str:

@@ -4,35 +4,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from firstsight.models.folder import CONFIG, read_config
+from firstsight.errors import ModelError
+from firstsight.models.folder import CONFIG, WEIGHTS, read_config
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import default_gallery_path
 
 
 def list_models(folder: Path) -> Iterator[dict[str, Any]]:
-    """Each model folder below `folder`, as plain values.
-
-    Raises:
-        ModelError: one of them is damaged.
-    """
+    """Each model folder below `folder`, as plain values; `error` says what is wrong with a damaged one."""
     for path in sorted(folder.glob(f"**/{CONFIG}")):
-        yield _describe(path.parent)
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and (path.parent / WEIGHTS).exists():
+            yield _describe(path.parent)
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    config = read_config(folder)
+    name = str(folder.parent if folder.name == "model" else folder)
+    try:
+        config = read_config(folder)
+    except ModelError as error:
+        return {"name": name, "error": str(error)}
     preprocessing = config.preprocessing
+    columns = f"{len(config.columns.features)} columns" if config.columns else ""
     gallery = default_gallery_path(config.identity)
     enrolled = 0
     if gallery.exists():
         with Gallery(gallery) as opened:
             enrolled = len(opened)
     return {
-        "name": str(folder.parent if folder.name == "model" else folder),
+        "name": name,
+        "task": config.task,
         "model_identity": config.identity,
         "network": config.network.name,
-        "embedding_size": config.network.embedding_size,
-        "input": f"{preprocessing.width}x{preprocessing.height} {preprocessing.color}",
+        "outputs": len(config.outputs) or config.network.embedding_size,
+        "input": columns or f"{preprocessing.width}x{preprocessing.height} {preprocessing.color}",
         "data": config.trained.get("data", ""),
         "threshold": config.operating_point.threshold if config.operating_point else None,
         "enrolled": enrolled,
