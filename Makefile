@@ -20,6 +20,9 @@ test: .venv/dev  ## the quick tests: no data, no network, a few minutes
 test-data: .venv/dev  ## the tests on real data (../shared/data or $$FIRSTSIGHT_DATA)
 	$(BIN)/pytest -m "data and not slow"
 
+test-ranks: .venv/dev  ## the tests that start several processes with torchrun
+	$(BIN)/pytest -m "ranks and not slow"
+
 test-slow: .venv/dev  ## the long figures
 	$(BIN)/pytest -m slow
 

@@ -128,7 +128,7 @@ def _leave_what_the_demo_leaves(folder: Path) -> None:
     digits = folder / "digits"
     write_digits(digits)
     for digit in digits.glob("?"):
-        for surplus in sorted(digit.iterdir())[4:]:
+        for surplus in sorted(digit.iterdir())[8:]:
             surplus.unlink()
     (digits / "learned.csv").unlink()
     (digits / "unseen.csv").unlink()

@@ -9,27 +9,30 @@ from firstsight.training.loop import Update
 
 SPREAD = 0.02
 """Mean squared distance of the embeddings to their mean; 1 where they fill the sphere, 0 in a single point."""
-UPDATES = 5
-"""Updates in a row before the alarm: a single batch may lie close together by chance."""
+UPDATES = 10
+"""Updates in a row before the alarm: a step that was too long can throw the embeddings together for a few, from where
+they spread again by themselves (measured: up to 8, with AdaGrad and AdamW)."""
 
 
 def watch_for_collapse(margin: float) -> Callable[[Update], str | None]:
     """A watcher of updates: gives a warning, once, when the embeddings are collapsing.
 
     They are, when they hardly spread and pairs of different identities lie no farther apart than the margin asks, so
-    that nearly every triplet is active and the loss is near the margin.
+    that nearly every triplet is active and the loss is near the margin; and when that does not get better.
     """
-    near, warned = 0, False
+    spreads: list[float] = []
+    warned = False
 
     def watch(update: Update) -> str | None:
-        nonlocal near, warned
+        nonlocal spreads, warned
         figures = update.figures
         if "spread" not in figures:
             return None
         active = figures["active"] / max(figures["considered"], 1)
         collapsed = figures["spread"] < SPREAD and figures["mean_different"] < max(margin, SPREAD) and active > 0.5
-        near = near + 1 if collapsed else 0
-        if near < UPDATES or warned:
+        spreads = [*spreads[-UPDATES + 1 :], figures["spread"]] if collapsed else []
+        widening = sum(spreads[: UPDATES // 2]) < sum(spreads[UPDATES // 2 :])
+        if warned or widening or len(spreads) < UPDATES:
             return None
         warned = True
         return (
