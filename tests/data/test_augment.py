@@ -174,3 +174,12 @@ def test_half_of_the_pictures_are_mirrored_and_only_on_request() -> None:
     is_mirrored = ((mirrored - x.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-4).sum().item()
     assert ((mirrored - x).abs().amax(dim=(1, 2, 3)) < 1e-4).sum().item() == 400 - is_mirrored
     assert 150 < is_mirrored < 250
+
+
+def test_a_part_of_a_batch_is_changed_as_in_the_whole() -> None:
+    """So that ranks, which see a part each, see the pictures that one process would see."""
+    x_BCHW = torch.rand(7, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    whole = augment(x_BCHW, torch.Generator().manual_seed(1))
+    for part in (slice(0, 3), slice(3, 7), slice(7, 7)):
+        found = augment(x_BCHW[part], torch.Generator().manual_seed(1), first=part.start, of=7)
+        torch.testing.assert_close(found, whole[part])

@@ -15,7 +15,7 @@ from torch import nn
 
 from firstsight.errors import FirstsightError
 from firstsight.functional.triplets import triplet_loss
-from firstsight.training.loop import Update, fit
+from firstsight.training.loop import Stopped, Update, fit
 from firstsight.training.optimizer import make_optimizer
 
 
@@ -49,8 +49,13 @@ def train_until_killed(folder: str, kill_at: int, flags: dict[str, Any]) -> None
     run_into(Path(folder), on_update=lambda update: moment(), **flags)
 
 
-def train_as_rank(folder: str, flags: dict[str, Any]) -> None:
-    """Train with the other ranks; each leaves its weights, its losses, and whether it wrote a checkpoint."""
+def train_as_rank(
+    folder: str, flags: dict[str, Any], figures: list[list[float]] | None = None, signaled: int = 0
+) -> None:
+    """Train with the other ranks; each leaves its weights, its losses, what it was told, and perhaps a checkpoint.
+
+    `figures[rank]` is what the rank measures after each epoch. The last rank gets a SIGTERM in update `signaled`.
+    """
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if count > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=count)
@@ -61,14 +66,17 @@ def train_as_rank(folder: str, flags: dict[str, Any]) -> None:
     losses: list[float] = []
     where = Path(folder, f"checkpoint{rank}")
 
+    validate = None if figures is None else lambda network: figures[rank].pop(0)
+
     def note(update: Update) -> None:
         losses.append(update.loss)
+        if update.number == signaled and rank == count - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        fit(network, loss, feed, recipe, device=CPU, checkpoint=where, on_update=note)
-    except FirstsightError as error:
-        Path(folder, f"error{rank}").write_text(str(error))
-        raise
+        fit(network, loss, feed, recipe, device=CPU, checkpoint=where, on_update=note, validate=validate)
+    except (FirstsightError, Stopped) as error:
+        Path(folder, f"told{rank}").write_text(str(error))
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file({**state, "losses": torch.tensor(losses, dtype=torch.float64)}, Path(folder, f"rank{rank}.safetensors"))
     if count > 1:

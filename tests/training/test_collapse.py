@@ -120,6 +120,7 @@ def test_identities_that_are_told_apart_are_no_collapse_however_close() -> None:
     assert stream([0.0105] * 40, margin=0.005) == []
     assert stream([0.01] * 40, active=0.3) == [], "most triplets are content"
     assert stream([0.001] * 40, margin=0.005) == [UPDATES]
+    assert stream([0.05] * 40) == [], "as wide as untrained networks are"
 
 
 def test_other_losses_have_no_alarm() -> None:

@@ -17,16 +17,21 @@ from processes import Nursery
 from safetensors.torch import load_file
 from torch import Tensor
 
+from firstsight.training import ranks
+
 pytestmark = pytest.mark.ranks
 
 TWENTY: dict[str, Any] = {"optimizer": "momentum", "schedule": "constant", "learning_rate": 0.01, "epochs": 7}
 """Three updates an epoch of pictures: 21."""
 
 
-def trained(children: Nursery, folder: Path, processes: int, **flags: Any) -> list[dict[str, Tensor]]:
+def trained(
+    children: Nursery, folder: Path, processes: int, more: dict[str, Any] | None = None, **flags: Any
+) -> list[dict[str, Tensor]]:
     """What each rank ends with."""
-    folder.mkdir()
-    codes = children.run("train_as_rank", processes=processes, folder=str(folder), flags=flags)
+    folder.mkdir(exist_ok=True)
+    (folder / "meet").unlink(missing_ok=True)
+    codes = children.run("train_as_rank", processes=processes, folder=str(folder), flags=flags, **more or {})
     assert codes == [0] * processes
     return [load_file(folder / f"rank{rank}.safetensors") for rank in range(processes)]
 
@@ -91,12 +96,42 @@ def test_batch_normalization_depends_on_the_number_of_ranks(children: Nursery, t
 def test_ranks_that_see_different_checkpoints_are_refused(children: Nursery, tmp_path: Path) -> None:
     """Machines without a shared disk: rank 0 would go on, and rank 1 start anew."""
     flags = {"task": "regression", "epochs": 2}
-    trained(children, tmp_path / "run", 2, **flags)
-    (tmp_path / "run" / "meet").unlink(missing_ok=True)
-    codes = children.run("train_as_rank", processes=2, folder=str(tmp_path / "run"), flags=flags)
-    assert codes == [1, 1]
+    for _ in range(2):
+        trained(children, tmp_path / "run", 2, **flags)
     said = "Ranks go on from different updates: [10, 0]. Put the run folder on a disk that all machines share."
-    assert [(tmp_path / "run" / f"error{rank}").read_text() for rank in range(2)] == [said, said]
+    assert [(tmp_path / "run" / f"told{rank}").read_text() for rank in range(2)] == [said, said]
+
+
+def test_ranks_stop_early_by_what_rank_0_measures(children: Nursery, tmp_path: Path) -> None:
+    """With batch normalization each measures something else; were each to decide for itself, one would wait in vain."""
+    figures = [[0.5, 0.6, 0.4, 0.3], [0.9, 0.8, 0.7, 0.6]]
+    flags = {"task": "regression", "epochs": 9, "patience": 2}
+    both = trained(children, tmp_path / "run", 2, {"figures": figures}, **flags)
+    assert [len(rank["losses"]) for rank in both] == [20, 20], "five updates an epoch"
+
+
+def test_a_signal_to_one_rank_stops_all_at_the_same_update(children: Nursery, tmp_path: Path) -> None:
+    flags: dict[str, Any] = {"task": "regression", "checkpoint_every": 100}
+    (one,) = trained(children, tmp_path / "one", 1, **flags)
+    stopped = trained(children, tmp_path / "run", 2, {"signaled": 4}, **flags)
+    assert [len(rank["losses"]) for rank in stopped] == [4, 4]
+    said = "Repeat the command with --resume to go on."
+    assert [(tmp_path / "run" / f"told{rank}").read_text() for rank in range(2)] == [said, said]
+    (tmp_path / "run" / "checkpoint1").symlink_to(tmp_path / "run" / "checkpoint0")
+    resumed = trained(children, tmp_path / "run", 2, **flags)
+    assert [len(rank["losses"]) for rank in resumed] == [11, 11]
+    for name, weight in one.items():
+        if name != "losses":
+            torch.testing.assert_close(resumed[0][name], weight, rtol=0, atol=1e-5)
+
+
+def test_ranks_are_known_by_what_torchrun_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stray RANK, as some schedulers leave one, must not make a lone process silent."""
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert (ranks.rank(), ranks.rank_count(), ranks.own_share(7)) == (0, 1, slice(0, 7))
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert ranks.rank() == 3
 
 
 SMALL = (
@@ -104,14 +139,17 @@ SMALL = (
     "--identities", "4", "--pictures", "3", "--optimizer", "momentum", "--learning-rate", "0.01", "--holdout", "0.25",
 )  # fmt: skip
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
 def torchrun(*words: Any, number: signal.Signals | None = None) -> "subprocess.CompletedProcess[str]":
     """`torchrun --nproc-per-node 2 -m firstsight train ...`; with a signal for torchrun once the training goes on."""
     command = [*TORCHRUN, "-m", "firstsight", "train", *map(str, words)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
         assert process.stderr is not None
         said = ""
@@ -128,10 +166,10 @@ def test_the_verb_under_torchrun(tmp_path: Path) -> None:
     """The same model as without, written and told once; stopped and resumed on the way."""
     data = write_identities(tmp_path / "photos", identities=8, each=6)
     alone = (sys.executable, "-m", "firstsight", "train")
-    common = ("--data", str(data), *SMALL, "--epochs", "30")
+    common = ("--data", str(data), *SMALL, "--epochs", "60")
     one = subprocess.Popen(
         [*alone, *common, "--out", str(tmp_path / "one")],
-        stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
     with one:
         stopped = torchrun(*common, "--out", tmp_path / "two", number=signal.SIGTERM)
@@ -143,7 +181,7 @@ def test_the_verb_under_torchrun(tmp_path: Path) -> None:
         told, _ = one.communicate()
     assert (done.returncode, one.returncode) == (0, 0), done.stderr
     assert done.stdout.count("report: ") == told.count("report: ") == 1
-    assert done.stderr.count("Training: 90/90") == 1
+    assert done.stderr.count("Training: 180/180") == 1
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted(
         path.name for path in (tmp_path / "one").iterdir()
     )
@@ -151,7 +189,7 @@ def test_the_verb_under_torchrun(tmp_path: Path) -> None:
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-4)
     rows = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["number"] for row in rows] == list(range(1, 91))
+    assert [row["number"] for row in rows] == list(range(1, 181))
     assert {row["examples"] for row in rows} == {12}
     assert rows[-1]["resumed_from"] > 0
 
@@ -163,22 +201,22 @@ def test_a_rank_that_dies_ends_the_others(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     words = ("--data", str(data), *SMALL, "--epochs", "400", "--checkpoint-every", "1", "--out", str(tmp_path / "run"))
-    meeting = {**ENVIRONMENT, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     command = [sys.executable, "-m", "firstsight", "train", *words]
-    ranks = [
+    processes = [
         subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**meeting, "RANK": rank}
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(**meeting, RANK=rank)
         )
         for rank in ("0", "1")
     ]
-    with ranks[0], ranks[1]:
-        assert ranks[0].stderr is not None
-        told = (line for line in ranks[0].stderr if line.startswith("Training: "))
+    with processes[0], processes[1]:
+        assert processes[0].stderr is not None
+        told = (line for line in processes[0].stderr if line.startswith("Training: "))
         assert len(list(itertools.islice(told, 2))) == 2, "it is at work, and has checkpoints"
-        ranks[1].kill()
-        _, said = ranks[0].communicate(timeout=60)
-        _, silence = ranks[1].communicate()
-    assert ranks[0].returncode == 1
+        processes[1].kill()
+        _, said = processes[0].communicate(timeout=60)
+        _, silence = processes[1].communicate()
+    assert processes[0].returncode == 1
     assert said.endswith(
         "Rank 0 stops, since another rank died.\nLook above for its message, then repeat the command with --resume.\n"
     )

@@ -148,6 +148,24 @@ def test_dropout_needs_the_place_and_not_the_history(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(4), expected)
 
 
+def test_each_update_draws_anew_and_a_resumed_one_again(tmp_path: Path) -> None:
+    """What augmentation and dropout are drawn from: another state for each update, the same after a resume."""
+    run = parts(task="regression", checkpoint_every=3)
+    draws: list[tuple[float, float]] = []
+
+    def fetch(indices_B: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        draws.append((torch.rand(1, generator=generator).item(), torch.rand(1).item()))
+        return run.feed.fetch(indices_B, generator)
+
+    watched = run._replace(feed=run.feed._replace(fetch=fetch))
+    with pytest.raises(PowerCutError):
+        fit(*watched, device=CPU, checkpoint=tmp_path, on_update=cut_at(7))
+    assert len(set(draws)) == 7
+    fit(*watched, device=CPU, checkpoint=tmp_path)
+    assert draws[7] == draws[6], "update 7, the first after the checkpoint"
+    assert len(set(draws)) == 15
+
+
 def early(figures: list[float], folder: Path, seen: list[int], stop_at: int = 0) -> Parts:
     """Train with early stopping on held-out figures that are given; note the epochs seen."""
     run = parts(task="regression", patience=2, epochs=9, checkpoint_every=2)

@@ -24,7 +24,9 @@ Gradients = Sequence[Tensor | None]
 
 def rank() -> int:
     """This process's number, from 0; known before the ranks meet and after they part."""
-    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+    if dist.is_initialized():
+        return dist.get_rank()
+    return int(os.environ.get("RANK", "0")) if _several() else 0
 
 
 def rank_count() -> int:
@@ -38,7 +40,7 @@ def joined_ranks(device: torch.device) -> Iterator[None]:
     Raises:
         TrainingError: another rank died.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if not _several() or dist.is_initialized():
         yield
         return
     if device.type == "cuda":
@@ -101,6 +103,11 @@ def any_rank(mine: bool, device: torch.device) -> bool:
     count = torch.tensor(int(mine), device=device)
     dist.all_reduce(count)
     return bool(count)
+
+
+def _several() -> bool:
+    """Whether torchrun, or whatever sets the same variables, started several processes."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 class _Gather(torch.autograd.Function):

@@ -67,7 +67,6 @@ def _gradients_in_chunks(
     result = loss(gathered(output_BO), gathered(target))
     _refuse_not_finite(result, optimizer, len(target))
     (gradient_BO,) = torch.autograd.grad(result.value, output_BO)
-    end = drawn_so_far(output_BO.device)
     totals = [torch.zeros_like(weight) for weight in weights]
     for chunk, state, gradient in zip(chunks, states, gradient_BO.split(len(chunks[0])), strict=True):
         draw_again(chunk.device, state)
@@ -75,7 +74,6 @@ def _gradients_in_chunks(
         for total, part in zip(totals, parts, strict=True):
             if part is not None:
                 total += part
-    draw_again(output_BO.device, end)
     return result, totals
 
 

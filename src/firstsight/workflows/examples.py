@@ -67,7 +67,8 @@ def open_examples(recipe: Recipe, on_progress: OnProgress) -> tuple[Examples, Ex
             raise DataError(f"{data.val} holds pictures of {sizes[0]}, and {data.path} of {sizes[1]}.")
         return learned, _in_order_of(held_out, learned, data.val)
     kept, out = _split(len(learned.inputs), recipe)
-    return learned.select(kept), learned.select(out) if len(out) else None
+    held_out = replace(learned.select(out), unreadable=())  # the same, and said once
+    return learned.select(kept), held_out if len(out) else None
 
 
 def is_table(path: str) -> bool:

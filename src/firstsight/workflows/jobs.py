@@ -143,8 +143,7 @@ class ExampleJob:
         )
         prepare = None if learned.columns else lambda pictures: to_input(pictures, learned.preprocessing)
         self.feed = example_feed(learned.inputs, self._targets(learned), self.recipe, prepare=prepare)
-        skipped = (*learned.unreadable, *(self._held_out.unreadable if self._held_out else ()))
-        self.unreadable: Sequence[Skipped] = tuple(dict.fromkeys(skipped))  # two parts of one split name the same
+        self.unreadable: Sequence[Skipped] = learned.unreadable + (self._held_out.unreadable if self._held_out else ())
         self.provenance: dict[str, Any] = {"data": recipe.data.path, "examples": len(learned.inputs)}
 
     @property
