@@ -31,3 +31,9 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's galleries and caches."""
     monkeypatch.setenv("FIRSTSIGHT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FIRSTSIGHT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def any_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`precision = "auto"` is fp32 everywhere: what a test finds does not depend on the machine."""
+    monkeypatch.setattr("firstsight.models.device.fast_bfloat16", lambda device: False)

@@ -130,6 +130,9 @@ class Training:
     checkpoint_every: int = option(0, "Updates between checkpoints; 0 is once an epoch.", low=0)
     seed: int = option(0, "Makes a run repeatable.", low=0)
     device: str = option("auto", "auto, cpu or cuda.")
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "Of the products inside the network; auto: bf16 for convolutions where the hardware has it, else fp32."
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
 from firstsight.errors import RecipeError, TrainingError, UserError
+from firstsight.models.device import pick_device
 from firstsight.models.registry import build_network
-from firstsight.training.device import pick_device
 from firstsight.training.feed import Feed, oriented, picture_feed
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import LossResult, make_loss

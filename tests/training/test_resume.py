@@ -114,6 +114,7 @@ def test_killed_again_and_again(children: Nursery, tmp_path: Path, every_so_ofte
         {"task": "regression", "optimizer": "adagrad", "batch_size": "all", "epochs": 9},
         {"task": "classification", "optimizer": "sgd", "loss": "cross-entropy", "schedule": "cosine", "warm_up": 0.3},
         {"task": "regression", "schedule": "step", "checkpoint_every": 0},
+        {"precision": "bf16"},
     ],
     ids=lambda flags: "-".join(map(str, flags.values())),
 )

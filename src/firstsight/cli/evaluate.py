@@ -31,8 +31,8 @@ def evaluate(
 
     Example: firstsight evaluate --model runs/mine --data more-photos --out runs/mine/again
     """
+    from firstsight.models.device import pick_device
     from firstsight.models.folder import load_model
-    from firstsight.training.device import pick_device
     from firstsight.workflows.evaluate_run import measure
 
     chosen = str(pick_device(device))

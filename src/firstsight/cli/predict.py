@@ -20,8 +20,8 @@ def predict(
 
     Example: firstsight predict --model runs/housing --data houses.csv --out predictions.csv
     """
+    from firstsight.models.device import pick_device
     from firstsight.models.folder import load_model
-    from firstsight.training.device import pick_device
     from firstsight.workflows.predict import predict, to_csv
 
     predictions = predict(load_model(model, device=str(pick_device(device))), data)

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firstsight.errors import UserError
+from firstsight.models.device import pick_device
 from firstsight.models.folder import find_model, load_model, read_config
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
-from firstsight.training.device import pick_device
 
 
 @contextmanager

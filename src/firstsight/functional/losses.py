@@ -24,5 +24,5 @@ def quadratic_loss(
         tensor(1.2500)
     """
     dtype = torch.promote_types(output_BO.dtype, torch.float32)
-    total = F.mse_loss(output_BO.to(dtype), target_BO.to(dtype), reduction="sum") / 2
-    return total / max(len(output_BO), 1) if reduction == "mean" else total
+    total = F.mse_loss(output_BO.to(dtype), target_BO.to(dtype), reduction="sum")
+    return total / (2 * max(len(output_BO), 1) if reduction == "mean" else 2)

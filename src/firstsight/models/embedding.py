@@ -3,6 +3,7 @@
 B batch, F features of the trunk, D embedding.
 """
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +16,17 @@ class UnitLength(nn.Module):
         return F.normalize(x_BD, dim=1)
 
 
-def embedding_head(features: int, embedding_size: int) -> nn.Sequential:
-    """B x `features` -> B x `embedding_size`, each row of unit L2 length."""
-    return nn.Sequential(nn.Linear(features, embedding_size), UnitLength())
+class EmbeddingHead(nn.Sequential):
+    """B x F -> B x D, each row of unit L2 length, in fp32 or better under autocast too.
+
+    Half precision has too few digits for embeddings that lie close together, as they do before they are learned.
+    """
+
+    def __init__(self, features: int, embedding_size: int) -> None:
+        super().__init__(nn.Linear(features, embedding_size), UnitLength())
+
+    def forward(self, x_BF: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
+        linear, unit_length = self
+        with torch.autocast(x_BF.device.type, enabled=False):
+            x_BD: Tensor = unit_length(linear(x_BF.to(torch.promote_types(x_BF.dtype, torch.float32))))
+        return x_BD

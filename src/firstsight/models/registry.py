@@ -9,7 +9,7 @@ from torch import nn
 from firstsight.config import ModelConfig, Network
 from firstsight.errors import RecipeError
 from firstsight.models.conv import conv_trunk
-from firstsight.models.embedding import UnitLength, embedding_head
+from firstsight.models.embedding import EmbeddingHead, UnitLength
 from firstsight.models.mlp import mlp_trunk
 
 CUSTOM = "custom"
@@ -53,6 +53,6 @@ def build_network(config: ModelConfig, *, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         trunk, features = NETWORKS[network.name](network, config.input_shape)
         if config.task == "embedding":
-            return nn.Sequential(trunk, embedding_head(features, network.embedding_size))
+            return nn.Sequential(trunk, EmbeddingHead(features, network.embedding_size))
         last: list[nn.Module] = [nn.Sigmoid()] if network.output == "sigmoid" else []
         return nn.Sequential(trunk, nn.Linear(features, len(config.outputs)), *last)

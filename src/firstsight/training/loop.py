@@ -6,21 +6,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from firstsight.config import Recipe
 from firstsight.errors import TrainingError
 from firstsight.models.conv import channels_last
+from firstsight.models.device import fitting_threads, pick_precision
 from firstsight.training.checkpoint import FILE, Place, load_checkpoint, run_key, save_checkpoint
 from firstsight.training.feed import Feed
-from firstsight.training.loss import LossFunction
+from firstsight.training.loss import LossFunction, LossResult
 from firstsight.training.optimizer import learning_rate_at, make_optimizer
 from firstsight.training.randomness import reseed
 from firstsight.training.ranks import any_rank, from_first, rank, rank_count, same_start
+from firstsight.training.replay import can_replay, replayed
 from firstsight.training.step import train_step
 
 
@@ -76,7 +79,8 @@ def fit(
     """
     channels_last(network.to(device)).train()
     optimizer = make_optimizer(network, recipe.optimizer)
-    place, key = Place(), run_key(recipe, feed.plan(1))
+    first_plan = feed.plan(1)
+    place, key = Place(), run_key(recipe, first_plan)
     if checkpoint and (checkpoint / FILE).exists():
         place = load_checkpoint(checkpoint, key, network, optimizer)
     same_start(network, place.number)
@@ -91,27 +95,39 @@ def fit(
         if stop:
             raise Stopped("Repeat the command with --resume to go on." if checkpoint else "")
 
+    step = _step(network, loss, optimizer, recipe, updates=recipe.training.epochs * len(first_plan))
     every = recipe.training.checkpoint_every
-    with torch.random.fork_rng(devices=[]), _deferred_signals() as interrupted:
+    threads = fitting_threads(network, len(first_plan[0]))
+    with torch.random.fork_rng(devices=[]), threads, _deferred_signals() as interrupted:
         while place.epoch <= recipe.training.epochs and not _exhausted(place, recipe):
             plan = feed.plan(place.epoch)
             for batch in range(place.batch, len(plan)):
                 place = replace(place, number=place.number + 1, batch=batch + 1)
-                on_update(_update(network, loss, feed, recipe, optimizer, place, plan, device))
+                on_update(_update(step, feed, recipe, optimizer, place, plan, device))
                 settle(due=every > 0 and place.number % every == 0)
             place = _after_epoch(place, network, validate)
             settle(due=every == 0)
     network.eval()
 
 
+def _step(
+    network: nn.Module, loss: LossFunction, optimizer: torch.optim.Optimizer, recipe: Recipe, *, updates: int
+) -> Callable[[Tensor, Tensor], LossResult]:
+    """`train_step` as a function of (input, target), set up for a run of so many updates."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    precision = pick_precision(recipe.training.precision, network, weights[0].device)
+    plain = precision == "fp32" and not recipe.batch.chunk
+    replay = replayed(network, loss, weights) if plain and can_replay(network, loss, updates) else None
+    return partial(train_step, network, loss, optimizer, precision=precision, chunk=recipe.batch.chunk, replay=replay)
+
+
 def _update(
-    network: nn.Module,
-    loss: LossFunction,
+    step: Callable[[Tensor, Tensor], LossResult],
     feed: Feed,
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
     place: Place,
-    plan: list[torch.Tensor],
+    plan: list[Tensor],
     device: torch.device,
 ) -> Update:
     started = time.perf_counter()
@@ -125,7 +141,7 @@ def _update(
     if rank_count() > 1:
         reseed(device, seed, place.number, rank())  # dropout: each rank has other examples
     try:
-        result = train_step(network, loss, optimizer, input.to(device), target.to(device), chunk=recipe.batch.chunk)
+        result = step(input.to(device), target.to(device))
     except TrainingError as error:
         where = f"Update {place.number} (epoch {place.epoch})"
         raise TrainingError(f"{where}: {error.message}", hint=error.hint) from error

@@ -42,7 +42,7 @@ def make_loss(recipe: Recipe) -> LossFunction:
     name, task = loss_name(recipe), recipe.data.task
     if name.startswith(PML) and task == "embedding":
         return _pml(name.removeprefix(PML))
-    known = {"triplet": _triplet, "quadratic": _quadratic, "cross-entropy": _cross_entropy}
+    known = {"triplet": _triplet(recipe), "quadratic": _quadratic, "cross-entropy": _cross_entropy}
     if name not in known and not name.startswith(PML):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}, {PML}NAME."
@@ -51,7 +51,7 @@ def make_loss(recipe: Recipe) -> LossFunction:
         raise RecipeError(
             f"The loss {name} does not fit the task {task}.", hint=f"Add --loss {FITTING[task][0]}, or another --task."
         )
-    return known[name](recipe)
+    return known[name]
 
 
 def loss_name(recipe: Recipe) -> str:
@@ -80,12 +80,16 @@ def _triplet(recipe: Recipe) -> LossFunction:
     return loss
 
 
-def _quadratic(_: Recipe) -> LossFunction:
-    return lambda output_BO, target_BO: LossResult(quadratic_loss(output_BO, target_BO), {})
+def _quadratic(output_BO: Tensor, target_BO: Tensor) -> LossResult:
+    return LossResult(quadratic_loss(output_BO, target_BO), {})
 
 
-def _cross_entropy(_: Recipe) -> LossFunction:
-    return lambda output_BO, labels_B: LossResult(F.cross_entropy(output_BO, labels_B), {})
+def _cross_entropy(output_BO: Tensor, labels_B: Tensor) -> LossResult:
+    return LossResult(F.cross_entropy(output_BO, labels_B), {})
+
+
+PURE = (_quadratic, _cross_entropy)
+"""Losses that do the same with every batch of a shape, and have no figures to watch."""
 
 
 def _pml(name: str) -> LossFunction:

@@ -46,7 +46,7 @@ def _device() -> str:
 def _bfloat16() -> str:
     import torch
 
-    from firstsight.training.device import fast_bfloat16
+    from firstsight.models.device import fast_bfloat16
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return "supported by this hardware" if fast_bfloat16(device) else "not supported by this hardware"

@@ -14,11 +14,11 @@ from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
+from firstsight.models.device import pick_device, pick_precision
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.training.checkpoint import FILE
 from firstsight.training.collapse import watch_for_collapse
-from firstsight.training.device import pick_device
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
@@ -108,6 +108,8 @@ def train(
     on_progress = on_progress if rank() == 0 else silent
     job = open_job(recipe, on_progress)
     job, network = _with_network(job, network)
+    precision = pick_precision(recipe.training.precision, network, device)
+    job.recipe = replace(job.recipe, training=replace(job.recipe.training, precision=precision))
     if job.recipe.training.patience and not job.can_measure:
         raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
     try:
