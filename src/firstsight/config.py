@@ -49,7 +49,9 @@ class Preprocessing:
     height: int = option(64, "Input height in pixels.", low=8, high=2048)
     width: int = option(64, "Input width in pixels.", low=8, high=2048)
     color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.")
-    fit: Literal["pad", "crop", "stretch"] = option("pad", "How a picture of another shape is brought to this one.")
+    fit: Literal["pad", "crop", "stretch", "ink"] = option(
+        "pad", "How a picture is brought to this shape; ink: a drawn symbol is found, centered, and its pen evened out."
+    )
     mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.")
     std: float = option(127.5, "Then divided by.", low=1e-6)
 
