@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from firstsight.config import Preprocessing
-from firstsight.data.ink import redraw
 from firstsight.errors import PictureError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -123,6 +122,8 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing, *, name: str = "
         raise ValueError('color = "auto" must be resolved before pictures are prepared: see resolve_color')
     height, width = preprocessing.height, preprocessing.width
     if preprocessing.fit == "ink":
+        from firstsight.data.ink import redraw  # scipy.ndimage takes a quarter of a second
+
         try:
             ink_HW = torch.from_numpy(redraw(picture, height=height, width=width))
         except PictureError as error:
