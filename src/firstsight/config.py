@@ -49,7 +49,9 @@ class Preprocessing:
     height: int = option(64, "Input height in pixels.", low=8, high=2048)
     width: int = option(64, "Input width in pixels.", low=8, high=2048)
     color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.")
-    fit: Literal["pad", "crop", "stretch"] = option("pad", "How a picture of another shape is brought to this one.")
+    fit: Literal["pad", "crop", "stretch", "ink"] = option(
+        "pad", "How a picture is brought to this shape; ink: a drawn symbol is found, centered, and its pen evened out."
+    )
     mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.")
     std: float = option(127.5, "Then divided by.", low=1e-6)
 
@@ -126,6 +128,10 @@ class Training:
 
     epochs: int = option(30, "Times that every example is seen.", low=1)
     augment: float = option(1.0, "Strength of the random changes of pictures; 0 for none.", low=0, high=10)
+    elastic: float = option(0.0, "Strength of random smooth bends of pictures; 0 for none.", low=0, high=10)
+    strokes: float = option(
+        0.0, "Strength of random changes in the width of strokes, for drawn symbols; 0 for none.", low=0, high=10
+    )
     patience: int = option(0, "Stop after so many epochs without a better held-out figure; 0 for never.", low=0)
     checkpoint_every: int = option(0, "Updates between checkpoints; 0 is once an epoch.", low=0)
     seed: int = option(0, "Makes a run repeatable.", low=0)

@@ -1,13 +1,15 @@
 """Random changes: the warp against NumPy and SciPy, and what must hold of every draw."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.interpolate import BSpline
 
-from firstsight.data.augment import Changes, augment, warp
+from firstsight.data.augment import Changes, augment, grown, warp
 
 NONE = Changes(rotation=0.0, scale=0.0, stretch=0.0, shear=0.0, shift=0.0, brightness=0.0, contrast=0.0)
 
@@ -179,7 +181,92 @@ def test_half_of_the_pictures_are_mirrored_and_only_on_request() -> None:
 def test_a_part_of_a_batch_is_changed_as_in_the_whole() -> None:
     """So that ranks, which see a part each, see the pictures that one process would see."""
     x_BCHW = torch.rand(7, 1, 9, 9, generator=torch.Generator().manual_seed(0))
-    whole = augment(x_BCHW, torch.Generator().manual_seed(1))
+    strengths = {"elastic": 1.0, "strokes": 2.0}
+    whole = augment(x_BCHW, torch.Generator().manual_seed(1), **strengths)
     for part in (slice(0, 3), slice(3, 7), slice(7, 7)):
-        found = augment(x_BCHW[part], torch.Generator().manual_seed(1), first=part.start, of=7)
+        found = augment(x_BCHW[part], torch.Generator().manual_seed(1), first=part.start, of=7, **strengths)
         torch.testing.assert_close(found, whole[part])
+
+
+# bends and strokes
+
+
+def test_without_bends_and_strokes_nothing_further_is_drawn_and_with_them_all_else_stays() -> None:
+    one, other = generator(3), generator(3)
+    before = augment(pictures(), one)
+    torch.rand(9, 6, generator=other)  # rotation, scale, stretch, shear, two shifts, brightness, contrast, mirror
+    assert torch.equal(one.get_state(), other.get_state())
+    assert torch.equal(augment(pictures(), generator(3), elastic=0.0, strokes=0.0), before)
+    for little in ({"elastic": 1e-6}, {"strokes": 1e-6}):
+        torch.testing.assert_close(augment(pictures(), generator(3), **little), before, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("asked", [{"elastic": 1.0}, {"strokes": 1.0}, {"elastic": 0.5, "strokes": 2.0}])
+def test_bends_and_strokes_need_no_other_change_and_leave_what_was_given(asked: dict[str, float]) -> None:
+    x = pictures()
+    before = x.clone()
+    changed = augment(x, generator(), strength=0.0, **asked)
+    assert torch.equal(x, before)
+    assert (changed - x).abs().amax(dim=(1, 2, 3)).min() > 0.01
+    assert torch.equal(changed, augment(x, generator(), strength=0.0, **asked))
+    assert torch.allclose(augment(x, generator(), changes=only(elastic=0.0, strokes=0.0), **asked), x, atol=1e-5)
+
+
+def coordinates(height: int, width: int) -> torch.Tensor:
+    """A picture whose two channels are x and y from -1 to 1, so that a warp shows where it looked."""
+    y, x = (torch.arange(size) * (2 / size) + 1 / size - 1 for size in (height, width))
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])[None]
+
+
+def test_a_bend_is_a_cubic_b_spline() -> None:
+    """Against SciPy, with shifts small enough that no place within looks beyond the edge."""
+    height, width = 40, 60
+    bend = 0.03 * (2 * torch.rand(1, 2, 6, 6, generator=generator()) - 1)
+    x = coordinates(height, width)
+    found = (warp(x, theta([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), bend) - x)[0, :, 2:-2, 3:-3]
+    knots = np.arange(-4, 6) * (2 / 3) - 1 + 2 / 3
+    rows, columns = (
+        BSpline.design_matrix(at.double().numpy(), knots, 3).toarray() for at in (x[0, 1, 2:-2, 0], x[0, 0, 0, 3:-3])
+    )
+    for axis in range(2):
+        expected = rows @ bend[0, axis].double().numpy() @ columns.T
+        assert np.abs(found[axis].numpy() - expected).max() < 1e-4
+
+
+def test_a_bend_of_strength_one_moves_but_does_not_fold() -> None:
+    x = coordinates(48, 48).expand(200, -1, -1, -1)
+    bent = augment(x, generator(), strength=0.0, elastic=1.0)
+    inner = bent[:, :, 8:-8, 8:-8]
+    assert (inner[:, 0].diff(dim=2) > 0).all()
+    assert (inner[:, 1].diff(dim=1) > 0).all()
+    moved = (bent - x)[:, :, 8:-8, 8:-8].abs()
+    assert 0.1 < moved.max() <= 0.2  # of a picture 2 wide: 5 to 10 percent
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4])
+def test_what_grows_to_the_full_grows_as_in_scipy(most: int) -> None:
+    x = pictures(2)
+    bright = grown(x, torch.tensor([1.0, 1.0]), most=float(most))[0, 0].numpy()
+    # SciPy's window of even length too lies half a pixel to the upper left
+    assert np.array_equal(bright, ndimage.maximum_filter(x[0, 0].numpy(), most + 1, mode="nearest"))
+    dark = grown(x, torch.tensor([-1.0, -1.0]), most=float(most))
+    assert torch.equal(dark, -grown(-x, torch.tensor([1.0, 1.0]), most=float(most)))
+
+
+@pytest.mark.parametrize("most", [0.4, 1.0, 1.7, 3.0])
+def test_a_stroke_gains_or_loses_so_many_pixels(most: float) -> None:
+    stroke = torch.ones(5, 1, 24, 24)
+    stroke[:, :, :, 9:15] = -1.0  # black, 6 wide
+    share = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0])
+    width = ((1 - grown(stroke, share, most=most)) / 2).sum(dim=3)
+    assert torch.allclose(width, (6 - share * most)[:, None, None].expand_as(width), atol=1e-4)
+
+
+def test_strokes_become_thicker_and_thinner_by_a_share_of_the_side() -> None:
+    for side in (32, 64):
+        stroke = torch.ones(400, 1, side, side)
+        stroke[:, :, :, side // 2 - 3 : side // 2 + 3] = -1.0
+        changed = augment(stroke, generator(), strokes=1.0, changes=replace(NONE, strokes=1 / 32))
+        width = ((1 - changed) / 2).sum(dim=3)[:, 0, side // 2]
+        assert width.min().item() == pytest.approx(6 - side / 32, abs=0.02 * side / 32)
+        assert width.max().item() == pytest.approx(6 + side / 32, abs=0.02 * side / 32)

@@ -103,12 +103,14 @@ def packed_pictures(
 
 
 def resolve_color(pictures: PictureSet, preprocessing: Preprocessing, *, sample: int = 256) -> Preprocessing:
-    """Settle color = "auto": "gray" where every picture is, else "rgb".
+    """Settle color = "auto": "gray" where every picture is, or where ink is drawn anew, else "rgb".
 
     Looks at up to `sample` pictures, evenly spaced through the set; red = green = blue counts as gray.
     """
     if preprocessing.color != "auto":
         return preprocessing
+    if preprocessing.fit == "ink":
+        return replace(preprocessing, color="gray")
     step = max(1, -(-len(pictures) // sample))
     for index in range(0, len(pictures), step):
         with contextlib.suppress(PictureError):
@@ -216,7 +218,7 @@ def _decoded(
 
     def prepared(index: int) -> Tensor | Skipped:
         try:
-            return prepare(pictures.picture(index), preprocessing)
+            return prepare(pictures.picture(index), preprocessing, name=pictures.where(index))
         except PictureError as error:
             return Skipped(pictures.paths[index], error.message.removeprefix(pictures.where(index)).strip())
 

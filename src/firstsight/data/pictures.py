@@ -101,20 +101,34 @@ def read_file(path: Path) -> bytes:
         raise PictureError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
 
 
-def prepare(picture: Image.Image, preprocessing: Preprocessing) -> UInt8[Tensor, "C H W"]:
+def prepare(picture: Image.Image, preprocessing: Preprocessing, *, name: str = "the picture") -> UInt8[Tensor, "C H W"]:
     """Bring a picture to the size and color of a model's input.
 
     `fit` says what happens to another shape: "stretch" ignores it; "crop" keeps the center that fills the input;
     "pad" shows the whole picture, centered, on the median color of its outermost pixels (so a drawing on white
-    is padded white, a photo inconspicuously). Resizing is bicubic and antialiased.
+    is padded white, a photo inconspicuously). Resizing is bicubic and antialiased. "ink" draws the symbol in the
+    picture anew: see `redraw`.
 
     Args:
         picture: mode "L" or "RGB", as `read_picture` gives it.
         preprocessing: with a resolved color ("gray" or "rgb").
+        name: what messages call the picture.
+
+    Raises:
+        PictureError: it holds no ink where `fit` looks for some. As a blank input, all that is empty would be enrolled
+            and recognized as one identity.
     """
     if preprocessing.color == "auto":
         raise ValueError('color = "auto" must be resolved before pictures are prepared: see resolve_color')
     height, width = preprocessing.height, preprocessing.width
+    if preprocessing.fit == "ink":
+        from firstsight.data.ink import redraw  # scipy.ndimage takes a quarter of a second
+
+        try:
+            ink_HW = torch.from_numpy(redraw(picture, height=height, width=width))
+        except PictureError as error:
+            raise PictureError(f"{name} {error.message}", hint=error.hint) from error
+        return ink_HW.repeat(preprocessing.channels, 1, 1)
     mode = "L" if preprocessing.color == "gray" else "RGB"
     picture = picture if picture.mode == mode else picture.convert(mode)
     if preprocessing.fit == "pad":

@@ -21,11 +21,14 @@ def crop(picture: Picture, preprocessing: Preprocessing) -> UInt8[Tensor, "C H W
     """The pixels of a picture as the network sees them.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: it cannot be read, or holds nothing that the preprocessing looks for.
     """
     if isinstance(picture, Tensor):
         return picture
-    return prepare(picture if isinstance(picture, Image.Image) else read_picture(picture), preprocessing)
+    if isinstance(picture, Image.Image):
+        return prepare(picture, preprocessing)
+    name = "the picture" if isinstance(picture, bytes) else str(picture)
+    return prepare(read_picture(picture), preprocessing, name=name)
 
 
 def embed_pictures(model: Model, pictures: Sequence[Picture], *, batch_size: int = 64) -> Float[Tensor, "B D"]:

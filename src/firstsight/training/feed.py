@@ -61,8 +61,7 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
         x_BCHW = to_input(pictures_NCHW[own_B % count], recipe.preprocessing)
         if orientations > 1:
             x_BCHW = oriented(x_BCHW, own_B // count)
-        part = {"first": share.start, "of": len(indices_B)}
-        return augment(x_BCHW, generator, strength=recipe.training.augment, **part), labels_SN[own_B]
+        return _augmented(x_BCHW, generator, recipe, share.start, len(indices_B)), labels_SN[own_B]
 
     return Feed(plan, fetch)
 
@@ -89,8 +88,7 @@ def example_feed(
         own_B = indices_B[share]
         input = inputs.index_select(0, own_B)
         if prepare is not None:
-            part = {"first": share.start, "of": len(indices_B)}
-            input = augment(prepare(input), generator, strength=recipe.training.augment, **part)
+            input = _augmented(prepare(input), generator, recipe, share.start, len(indices_B))
         return input, targets.index_select(0, own_B)
 
     return Feed(plan, fetch)
@@ -104,3 +102,11 @@ def oriented(x_BCHW: Float[Tensor, "B C H W"], orientation_B: Int64[Tensor, "B"]
         picture_BCHW = x_BCHW[chosen_B].flip(3) if orientation >= 4 else x_BCHW[chosen_B]
         turned_BCHW[chosen_B] = picture_BCHW.rot90(orientation % 4, (2, 3))
     return turned_BCHW
+
+
+def _augmented(x_BCHW: Tensor, generator: torch.Generator, recipe: Recipe, first: int, of: int) -> Tensor:
+    training = recipe.training
+    return augment(
+        x_BCHW, generator, strength=training.augment, elastic=training.elastic, strokes=training.strokes,
+        first=first, of=of,
+    )  # fmt: skip

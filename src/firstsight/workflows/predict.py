@@ -90,7 +90,8 @@ def _inputs(model: Model, data: str) -> tuple[list[str], Tensor]:
             raise DataError(f"{data} holds pictures of {sizes[0]}, and the model takes {sizes[1]}.")
         return [str(i + 1) for i in range(len(pixels_NCHW))], pixels_NCHW
     names, pictures = _zipped(Path(data)) if zipfile.is_zipfile(data) else _loose(data)
-    return names, torch.stack([prepare(picture, config.preprocessing) for picture in pictures])
+    named = zip(names, pictures, strict=True)
+    return names, torch.stack([prepare(picture, config.preprocessing, name=name) for name, picture in named])
 
 
 def _loose(data: str) -> tuple[list[str], Iterator[Image.Image]]:
