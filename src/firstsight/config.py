@@ -35,6 +35,9 @@ class Data:
     holdout: float = option(
         0.2, "Share held out where no val is given: of the identities (embedding) or of the examples.", low=0, high=0.9
     )
+    holdout_groups: tuple[str, ...] = option(
+        (), "Identities GROUP/NAME of these groups (alphabets, say) are held out, in place of a share."
+    )
     target: tuple[str, ...] = option((), "Columns of a CSV file to predict.")
     features: tuple[str, ...] = option((), "Columns of a CSV file to predict from; without it all others.")
     orientations: Literal[1, 4, 8] = option(
@@ -68,6 +71,7 @@ class Network:
     channels: tuple[int, ...] = option(
         (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1
     )
+    depth: int = option(1, "Convolutions in each conv stage.", low=1, high=8)
     norm: Literal["batch", "group"] = option(
         "batch", "Normalization of the conv stages; group does not depend on how a batch is divided."
     )

@@ -1,10 +1,11 @@
 """Pictures and who is on them: a folder, zip or CSV manifest of identities."""
 
 import csv
+import difflib
 import random
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,6 +118,27 @@ def split_by_identity(pictures: PictureSet, holdout: float, seed: int) -> tuple[
     train = [i for i, label in enumerate(pictures.labels) if label not in held_out]
     val = [i for i, label in enumerate(pictures.labels) if label in held_out]
     return pictures.select(train), pictures.select(val)
+
+
+def split_by_group(pictures: PictureSet, groups: Sequence[str]) -> tuple[PictureSet, PictureSet]:
+    """Hold out the identities GROUP/NAME of some groups: (train, val).
+
+    Raises:
+        DataError: there is no such group, or no other.
+    """
+    group_of = [name.rpartition("/")[0] for name in pictures.names]
+    for group in groups:
+        if group not in group_of:
+            near = difflib.get_close_matches(group, group_of, n=1)
+            known = ", ".join(sorted(set(group_of) - {""})) or "none: identities are named GROUP/NAME"
+            hint = f"Did you mean {near[0]}?" if near else f"Groups: {known}."
+            raise DataError(f"{pictures.source} has no group {group}.", hint=hint)
+    if not set(group_of) - set(groups):
+        raise DataError(f"All groups of {pictures.source} are held out.", hint="Leave some to learn from.")
+    parts: tuple[list[int], list[int]] = ([], [])
+    for i, label in enumerate(pictures.labels):
+        parts[group_of[label] in groups].append(i)
+    return pictures.select(parts[0]), pictures.select(parts[1])
 
 
 def require_identities(pictures: PictureSet, at_least: int, *, with_pictures: int = 1) -> None:

@@ -16,23 +16,27 @@ def conv_trunk(
     height: int,
     width: int,
     channels: tuple[int, ...],
+    *,
+    depth: int = 1,
     norm: Literal["batch", "group"] = "batch",
 ) -> tuple[nn.Sequential, int]:
     """Build the trunk B x C x H x W -> B x features, and say how many features it has.
 
-    Each stage halves height and width (rounding up, so that no row or column of pixels is ignored). Batch
+    Each stage has `depth` convolutions, then halves height and width (rounding up, so that no row or column of pixels
+    is ignored). Batch
     normalization takes its statistics from the pictures that pass together; group normalization (Wu and He 2018)
     from each picture alone, so a batch may be divided among chunks or ranks without changing its gradient.
     """
     stages: list[nn.Module] = []
     for out_channels in channels:
-        stages += [
-            nn.Conv2d(input_channels, out_channels, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(_groups(out_channels), out_channels),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(kernel_size=2, ceil_mode=True),
-        ]
-        input_channels = out_channels
+        for _ in range(depth):
+            stages += [
+                nn.Conv2d(input_channels, out_channels, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(_groups(out_channels), out_channels),
+                nn.ReLU(inplace=True),
+            ]
+            input_channels = out_channels
+        stages.append(nn.MaxPool2d(kernel_size=2, ceil_mode=True))
         height, width = (height + 1) // 2, (width + 1) // 2
     return nn.Sequential(*stages, nn.Flatten()), input_channels * height * width
 

@@ -22,7 +22,7 @@ Trunk = tuple[nn.Module, int]
 def _conv(network: Network, input_shape: tuple[int, ...]) -> Trunk:
     if len(input_shape) != 3:
         raise RecipeError("The network conv needs pictures, and these are rows.", hint="Add --network mlp.")
-    return conv_trunk(*input_shape, network.channels, network.norm)
+    return conv_trunk(*input_shape, network.channels, depth=network.depth, norm=network.norm)
 
 
 def _mlp(network: Network, input_shape: tuple[int, ...]) -> Trunk:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from firstsight.config import ModelConfig, Recipe
 from firstsight.data.cache import Skipped, packed_pictures, resolve_color
-from firstsight.data.identities import PictureSet, open_pictures, require_identities, split_by_identity
+from firstsight.data.identities import PictureSet, open_pictures, require_identities, split_by_group, split_by_identity
 from firstsight.data.pictures import to_input
 from firstsight.errors import DataError
 from firstsight.evaluation import pages
@@ -197,6 +197,8 @@ def _identity_sets(recipe: Recipe) -> tuple[PictureSet, PictureSet | None]:
     pictures = open_pictures(recipe.data.path)
     if recipe.data.val:
         return pictures, open_pictures(recipe.data.val)
+    if recipe.data.holdout_groups:
+        return split_by_group(pictures, recipe.data.holdout_groups)
     learned, held_out = split_by_identity(pictures, recipe.data.holdout, recipe.training.seed)
     return learned, held_out if len(held_out) else None
 
