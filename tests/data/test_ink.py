@@ -91,8 +91,8 @@ VARIANTS: dict[str, Callable[[int], Image.Image]] = {
     "chalk": lambda s: photo(draw_symbol(s, ink=220, paper=60), s, dark=0.4),
     "pencil": lambda s: photo(draw_symbol(s, ink=190, paper=225, pen=4), s, dark=0.7, grain=5),
     "coarse grain": lambda s: photo(draw_symbol(s, ink=40, paper=235), s, dark=0.7, grain=20),
-    "a shadow": lambda s: shaded(draw_symbol(s, ink=40, paper=235), s),
-    "specks": lambda s: specked(draw_symbol(s), s),
+    "a shadow": lambda s: shaded(draw_symbol(s, ink=100, paper=235), s),
+    "specks": lambda s: specked(draw_symbol(s, scale=0.5, pen=3), s),
     "squared paper": lambda s: ruled(draw_symbol(s, ink=40)),
 }  # fmt: skip
 
@@ -169,6 +169,27 @@ def test_a_dot_beside_a_stroke_is_no_speck() -> None:
     assert ndimage.label(redraw(picture, height=48, width=48) < 160)[1] == 2
     pen.rectangle((20, 60, 20, 60), fill=0)
     assert ndimage.label(redraw(picture, height=48, width=48) < 160)[1] == 2
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0)])
+def test_what_reaches_around_the_border_is_paper_though_it_is_less(ink: int, paper: int) -> None:
+    picture = Image.new("L", (100, 100), paper)
+    ImageDraw.Draw(picture).ellipse((2, 2, 97, 97), fill=ink)
+    ImageDraw.Draw(picture).ellipse((38, 38, 61, 61), fill=paper)
+    assert np.mean(np.asarray(picture) == ink) > 0.6
+    dark = redraw(picture, height=48, width=48) < 128
+    assert ndimage.label(dark)[1] == 1
+    assert ndimage.label(~dark)[1] == 2
+    assert ndimage.binary_fill_holes(dark).mean() > 0.6
+
+
+def test_a_line_is_followed_from_the_light_into_the_dark() -> None:
+    picture = Image.new("L", (200, 200), 235)
+    ImageDraw.Draw(picture).rectangle((10, 98, 189, 102), fill=40)
+    ImageDraw.Draw(picture).rectangle((60, 60, 64, 98), fill=40)
+    light = np.linspace(1, 0.06, 200) ** 1.3
+    dim = Image.fromarray((np.asarray(picture) * light).astype(np.uint8))
+    assert np.abs(redraw(dim, height=32, width=32).astype(float) - redraw(picture, height=32, width=32)).max() < 60
 
 
 def empty_pictures() -> dict[str, Image.Image]:
