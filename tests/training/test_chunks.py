@@ -149,6 +149,17 @@ def test_batch_normalization_sees_each_chunk_by_itself() -> None:
     assert relative_error(found, list(by_parts)) < 1e-5
 
 
+def test_running_statistics_count_each_chunk_once() -> None:
+    """Oracle: the chunks pass through a copy of the network one after the other, once."""
+    network, peer = conv("batch"), conv("batch")
+    x_BCHW, labels_B = batch(8, 6)
+    for chunk in x_BCHW.split(12):
+        peer(chunk)
+    gradients(network, triplets("all"), x_BCHW, labels_B, chunk=12)
+    for found, expected in zip(network.buffers(), peer.buffers(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 @contextmanager
 def graph_bytes() -> Iterator[Callable[[], int]]:
     """The most bytes that graphs keep for their backward passes at any time within the block; weights included."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_runs import parts
 from torch import Tensor, nn
 
 from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
@@ -15,6 +16,7 @@ from firstsight.training.feed import Feed, oriented, picture_feed
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import LossResult, make_loss
 from firstsight.training.randomness import generator_for
+from firstsight.training.step import run_network, train_step
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(
@@ -124,3 +126,24 @@ def test_pictures_that_are_not_square_have_no_orientations() -> None:
 def test_a_device_that_is_not_there(name: str) -> None:
     with pytest.raises(UserError, match=rf"There is no device {name} here: .* Try --device auto"):
         pick_device(name)
+
+
+def test_bf16_is_for_the_products_alone() -> None:
+    """Weights, embeddings and loss stay in fp32, and the gradient is that of fp32 to the digits that bf16 has."""
+    outputs, gradients = [], []
+    for precision in ("fp32", "bf16"):
+        network, loss, feed, _ = parts(channels=(8, 16))
+        indices_B = feed.plan(1)[0]
+        x_BCHW, labels_B = feed.fetch(indices_B, generator_for(0))
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+        inside = []
+        network[0][0].register_forward_hook(lambda layer, given, output, inside=inside: inside.append(output.dtype))
+        outputs.append(run_network(network, x_BCHW, precision=precision))
+        train_step(network, loss, optimizer, x_BCHW, labels_B, precision=precision)
+        assert inside == [torch.float32 if precision == "fp32" else torch.bfloat16] * 2
+        assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+        gradients.append(torch.cat([weight.grad.flatten() for weight in network.parameters()]))
+    assert outputs[1].dtype == torch.float32
+    torch.testing.assert_close(outputs[1].square().sum(1), torch.ones(len(outputs[1])))
+    apart = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert 1e-4 < apart < 0.05

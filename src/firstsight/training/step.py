@@ -52,7 +52,7 @@ def train_step(
         result = loss(gathered(forward(input)), gathered(target))
         gradients = torch.autograd.grad(result.value, weights, allow_unused=True)
     else:
-        result, gradients = _gradients_in_chunks(forward, loss, weights, chunks, target)
+        result, gradients = _gradients_in_chunks(network, forward, loss, weights, chunks, target)
     _refuse_not_finite(result, optimizer, len(input))
     for weight, gradient in zip(weights, summed_over_ranks(weights, gradients), strict=True):
         weight.grad = gradient
@@ -75,6 +75,7 @@ def run_network(network: nn.Module, input: Tensor, *, precision: Precision) -> T
 
 
 def _gradients_in_chunks(
+    network: nn.Module,
     forward: Callable[[Tensor], Tensor],
     loss: LossFunction,
     weights: list[Tensor],
@@ -91,6 +92,7 @@ def _gradients_in_chunks(
     output_BO = torch.cat(outputs).requires_grad_()
     result = loss(gathered(output_BO), gathered(target))
     (gradient_BO,) = torch.autograd.grad(result.value, output_BO)
+    counted = [buffer.clone() for buffer in network.buffers()]
     totals = [torch.zeros_like(weight) for weight in weights]
     for chunk, state, gradient in zip(chunks, states, gradient_BO.split(len(chunks[0])), strict=True):
         draw_again(chunk.device, state)
@@ -98,6 +100,9 @@ def _gradients_in_chunks(
         for total, part in zip(totals, parts, strict=True):
             if part is not None:
                 total += part
+    with torch.no_grad():
+        for buffer, once in zip(network.buffers(), counted, strict=True):
+            buffer.copy_(once)  # running statistics count each chunk once
     return result, totals
 
 
