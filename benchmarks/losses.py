@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from firstsight.config import Recipe, with_flags
-from firstsight.data.identities import PictureSet, open_pictures
+from firstsight.data.identities import open_pictures, split_by_group
 from firstsight.evaluation.episodes import evaluate_episodes
 from firstsight.workflows.train_run import train
 
@@ -28,54 +28,34 @@ LOSSES: dict[str, dict[str, object]] = {
 }
 
 
-def alphabets(pictures: PictureSet, held_out: set[str], *, inside: bool) -> PictureSet:
-    chosen = [(pictures.names[label].split("/")[0] in held_out) == inside for label in pictures.labels]
-    return pictures.select(i for i, take in enumerate(chosen) if take)
-
-
-def write_manifest(source: Path, pictures: PictureSet, folder: Path) -> Path:
-    """The chosen pictures as files with a manifest, since a recipe names its data by path."""
-    lines = ["path,label"]
-    for i, path in enumerate(pictures.paths):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(pictures.read(i))
-        lines.append(f"{path},{pictures.names[pictures.labels[i]]}")
-    (folder / "learned.csv").write_text("\n".join(lines) + "\n")
-    return folder / "learned.csv"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", required=True)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, default=1000)
     options = parser.parse_args()
-    everything = open_pictures(options.data)
-    held_out_names = set(options.held_out.read_text().split())
-    held_out = alphabets(everything, held_out_names, inside=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        manifest = write_manifest(options.data, alphabets(everything, held_out_names, inside=False), folder)
-        print("| loss | error, mean of seeds | seeds | s a run |\n|---|---:|---|---:|")
-        for name, flags in LOSSES.items():
-            errors, seconds = [], []
-            for seed in range(options.seeds):
-                recipe = with_flags(
-                    Recipe(), data=str(manifest), holdout=0.0, height=32, width=32, channels=[32, 64, 128, 128],
-                    identities=24, pictures=6, augment=1.5, seed=seed, epochs=options.epochs, **flags,
-                )  # fmt: skip
+    groups = options.held_out.read_text().split()
+    _, held_out = split_by_group(open_pictures(options.data), groups)
+    print("| loss | error, mean of seeds | seeds | s a run |\n|---|---:|---|---:|")
+    for name, flags in LOSSES.items():
+        errors, seconds = [], []
+        for seed in range(options.seeds):
+            recipe = with_flags(
+                Recipe(), data=options.data, holdout_groups=groups, height=32, width=32, channels=[32, 64, 128, 128],
+                identities=24, pictures=6, augment=1.5, seed=seed, epochs=options.epochs, **flags,
+            )  # fmt: skip
+            with tempfile.TemporaryDirectory() as scratch:
                 started = time.perf_counter()
-                out = folder / f"{name}-{seed}"
-                run = train(recipe, out=out)
+                run = train(recipe, out=Path(scratch) / "run")
                 seconds.append(time.perf_counter() - started)
-                found = evaluate_episodes(
-                    run.model, held_out, ways=20, episodes=options.episodes, within_groups=True, seed=1
-                )
-                errors.append(1 - found.to_json()["accuracy"])
-            each = ", ".join(f"{error:.1%}" for error in errors)
-            print(f"| {name} | {statistics.mean(errors):.1%} | {each} | {statistics.median(seconds):.0f} |", flush=True)
+            found = evaluate_episodes(
+                run.model, held_out, ways=20, episodes=options.episodes, within_groups=True, seed=1
+            )
+            errors.append(1 - found.to_json()["accuracy"])
+        each = ", ".join(f"{error:.1%}" for error in errors)
+        print(f"| {name} | {statistics.mean(errors):.1%} | {each} | {statistics.median(seconds):.0f} |", flush=True)
     deviation = math.sqrt(0.1 * 0.9 / options.episodes / 20)
     print(f"\n{len(run.updates)} updates each; standard error of one figure, by its episodes alone: {deviation:.2%}")
 

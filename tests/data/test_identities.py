@@ -18,6 +18,7 @@ from firstsight.data.identities import (
     find_pictures,
     open_pictures,
     require_identities,
+    split_by_group,
     split_by_identity,
 )
 from firstsight.errors import DataError, PictureError
@@ -364,3 +365,36 @@ def test_published_sets_open_as_they_are(shared_data: Path, path: str, pictures:
     opened = open_pictures(shared_data / path)
     assert (len(opened), len(opened.names)) == (pictures, identities)
     assert opened.picture(pictures - 1).size >= (92, 105)
+
+
+def alphabets(tmp_path: Path) -> PictureSet:
+    names = [
+        f"{group}{name}/{i}.png" for group in ("Greek/", "Latin/", "Tifinagh/", "") for name in "ab" for i in (1, 2)
+    ]
+    return open_pictures(write_folder(tmp_path / "alphabets", dict.fromkeys(names, b"")))
+
+
+def test_whole_groups_are_held_out(tmp_path: Path) -> None:
+    train, val = split_by_group(alphabets(tmp_path), ["Latin", "Greek"])
+    assert val.names == ("Greek/a", "Greek/b", "Latin/a", "Latin/b")
+    assert sorted(train.names) == ["Tifinagh/a", "Tifinagh/b", "a", "b"]
+    assert len(train) == len(val) == 8
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (["Latn"], r"alphabets has no group Latn. Did you mean Latin\?"),
+        (["Runes"], "alphabets has no group Runes. Groups: Greek, Latin, Tifinagh."),
+        (["Greek", "Latin", "Tifinagh", ""], "All groups of .* are held out. Leave some to learn from."),
+    ],
+)
+def test_groups_that_cannot_be_held_out(tmp_path: Path, groups: list[str], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        split_by_group(alphabets(tmp_path), groups)
+
+
+def test_names_without_groups(tmp_path: Path) -> None:
+    pictures = open_pictures(write_folder(tmp_path / "flat", {"a/1.png": b"", "b/1.png": b""}))
+    with pytest.raises(DataError, match="has no group Latin. Groups: none: identities are named GROUP/NAME."):
+        split_by_group(pictures, ["Latin"])

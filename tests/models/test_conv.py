@@ -2,14 +2,19 @@
 
 import pytest
 import torch
+from torch import nn
 
 from firstsight.models.conv import conv_trunk
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 13), (17, 8)])
 @pytest.mark.parametrize("channels", [(4,), (4, 6, 8)])
-def test_features_are_as_said_and_every_pixel_counts(height: int, width: int, channels: tuple[int, ...]) -> None:
-    trunk, features = conv_trunk(3, height, width, channels)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_features_are_as_said_and_every_pixel_counts(
+    height: int, width: int, channels: tuple[int, ...], depth: int
+) -> None:
+    trunk, features = conv_trunk(3, height, width, channels, depth=depth)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in trunk) == depth * len(channels)
     x_BCHW = torch.randn(2, 3, height, width, requires_grad=True)
     output = trunk.eval()(x_BCHW)
     assert output.shape == (2, features)
