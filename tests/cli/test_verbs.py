@@ -128,6 +128,45 @@ def test_flags_go_before_the_recipe(type: Type, photos: Path, tmp_path: Path) ->
     assert "seed = 3\n" in written
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("trial", [("--dry-run",), ("--overfit", 8)])
+def test_a_trial_leaves_nothing_behind(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: tuple[Any, ...]
+) -> None:
+    """Neither where --out says, though a run is there, nor where it is typed."""
+    monkeypatch.chdir(tmp_path)
+    before = contents(trained)
+    assert any(name.startswith("checkpoint/") for name in before)
+    words = ("train", "--data", photos, *SMALL, "--margin", 1, *trial)
+    for more in (("--out", trained), ("--out", trained, "--resume"), ("--json",)):
+        answer = type(*words, *more)
+        assert (answer.code, "Traceback" in answer.err) == (0, False), answer.err
+    assert contents(trained) == before
+    assert set(contents(tmp_path)) == {name for name in contents(tmp_path) if name.startswith("cache/")}
+
+
+def test_a_dry_run_for_the_eye_and_for_programs(type: Type, photos: Path) -> None:
+    shown = type("train", "--data", photos, *SMALL, "--dry-run")
+    assert shown.code == 0
+    for words in ("0.0 Conv2d", "8 x 16 x 16", "50 pictures of 10 identities", "a batch of them was measured", "about"):
+        assert words in shown.out
+    figures = only(type("train", "--data", photos, *SMALL, "--dry-run", "--json").out)
+    assert figures["batch_shape"] == [12, 1, 16, 16]
+
+
+def test_overfitting_ends_in_yes_or_no(type: Type, photos: Path) -> None:
+    words = ("train", "--data", photos, *SMALL, "--overfit", 8)
+    proven = type(*words, "--margin", 1)
+    assert (proven.code, "The wiring is proven" in proven.out) == (0, True)
+    unproven = type(*words, "--margin", 0)
+    assert (unproven.code, "The wiring is not proven" in unproven.out) == (1, True)
+    figures = only(type(*words, "--margin", 1, "--json").out)
+    assert (figures["proven"], figures["identities"], figures["pictures"]) == (True, 3, 8)
+
+
 def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
     gallery = ("--gallery", tmp_path / "gallery.sqlite")
     for name in ("p0", "p1"):
@@ -189,6 +228,9 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("identify", "x.png", "--model", "nowhere"), "does not exist"),
         (("train",), "--out"),
         (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
+        (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
+        (("train", "--data", "x", "--dry-run", "--overfit", "9"), "--dry-run and --overfit are two trials."),
+        (("train", "--data", "x", "--overfit", "3"), "--overfit 3 is too few: the least are 4 pictures"),
         (("train", "--out", "run", "--epoch", "3"), "--epochs"),
         (("train", "--out", "run", "--epochs", "many"), "many"),
         (("train", "none.toml", "--out", "run"), "none.toml cannot be read: No such file or directory."),

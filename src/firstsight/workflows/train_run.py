@@ -103,13 +103,8 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     folder = Path(out)
     _refuse_to_overwrite(folder, resume)
-    device = pick_device(recipe.training.device)
-    make_loss(recipe)  # a loss that does not fit is refused before any work
     on_progress = on_progress if rank() == 0 else silent
-    job = open_job(recipe, on_progress)
-    job, network = _with_network(job, network)
-    if job.recipe.training.patience and not job.can_measure:
-        raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
+    job, network, device = prepare(recipe, network, on_progress)
     try:
         with joined_ranks(device):
             network.to(device)
@@ -125,6 +120,18 @@ def train(
         raise StorageError(
             f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
         ) from error
+
+
+def prepare(
+    recipe: Recipe, network: nn.Module | None, on_progress: OnProgress, *, few: int | None = None
+) -> tuple[Job, nn.Module, torch.device]:
+    """The data of a recipe, the network to train on them, and where; what cannot work is refused before any work."""
+    device = pick_device(recipe.training.device)
+    make_loss(recipe)
+    job, network = _with_network(open_job(recipe, on_progress, few=few), network)
+    if recipe.training.patience and not job.held_out:
+        raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
+    return job, network, device
 
 
 def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
