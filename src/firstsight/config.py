@@ -126,7 +126,11 @@ class Training:
 
     epochs: int = option(30, "Times that every example is seen.", low=1)
     augment: float = option(1.0, "Strength of the random changes of pictures; 0 for none.", low=0, high=10)
-    patience: int = option(0, "Stop after so many epochs without a better held-out figure; 0 for never.", low=0)
+    patience: int = option(
+        0,
+        "Stop after so many epochs without a better held-out figure, with the best one's weights; 0: never.",
+        low=0,
+    )
     checkpoint_every: int = option(0, "Updates between checkpoints; 0 is once an epoch.", low=0)
     seed: int = option(0, "Makes a run repeatable.", low=0)
     device: str = option("auto", "auto, cpu or cuda.")

@@ -4,6 +4,7 @@ bit, and metrics.jsonl has each update once."""
 import errno
 import itertools
 import json
+import math
 import os
 import random
 import resource
@@ -61,13 +62,24 @@ def require_the_same(folder: Path, peer: Path) -> None:
     assert [path.name for path in (folder / "checkpoint").iterdir()] == [checkpoints.FILE], "nothing half-written"
 
 
+def read_place(folder: Path) -> checkpoints.Place:
+    """Where a checkpoint says that the run is."""
+    with safe_open(folder / "checkpoint" / checkpoints.FILE, framework="pt") as file:
+        return checkpoints.Place(**json.loads(file.metadata()["run"])["place"])
+
+
 KILLED = {"checkpoint_every": 2, "norm": "group"}
+EARLY = {
+    "task": "regression", "checkpoint_every": 3, "epochs": 9, "patience": 2, "batch_size": 16,
+    "figures": [0.3, 0.9, 0.5, 0.7],
+}  # fmt: skip
+"""Two updates an epoch; the second is the best, the fourth the last."""
 
 
-def killed(children: Nursery, folder: Path, moment: int) -> bool:
+def killed(children: Nursery, folder: Path, moment: int, flags: dict[str, Any] = KILLED) -> bool:
     """Let a process train into a folder until its `moment`-th moment; say whether it lived to see it."""
     folder.mkdir(exist_ok=True)
-    codes = children.run("train_until_killed", folder=str(folder), kill_at=moment, flags=KILLED)
+    codes = children.run("train_until_killed", folder=str(folder), kill_at=moment, flags=flags)
     assert codes in ([0], [-signal.SIGKILL])
     assert (folder / "digest").exists() == (codes == [0]), "a process that was killed was in mid-work"
     return codes != [0]
@@ -100,6 +112,22 @@ def test_killed_again_and_again(children: Nursery, tmp_path: Path, every_so_ofte
     assert origins == sorted(origins)
     assert len(set(origins)) > 2, "each part says from where it was resumed"
     assert all(origin < row["number"] for origin, row in zip(origins, read_metrics(folder), strict=True))
+
+
+def test_killed_at_each_moment_of_early_stopping(children: Nursery, tmp_path: Path) -> None:
+    """The best weights so far are never lost, nor those of another epoch."""
+    assert not killed(children, tmp_path / "peer", 0, EARLY)
+    bests = set()
+    for moment in itertools.count(1):
+        folder = tmp_path / f"killed{moment}"
+        if not killed(children, folder, moment, EARLY):
+            break
+        if (folder / "checkpoint" / checkpoints.FILE).exists():
+            bests.add(read_place(folder).best_epoch)
+        assert not killed(children, folder, 0, EARLY)
+        require_the_same(folder, tmp_path / "peer")
+    assert moment > 20
+    assert bests == {1, 2}, "kills came before and after the best epoch"
 
 
 @pytest.mark.parametrize(
@@ -195,6 +223,34 @@ def test_early_stopping_counts_on_after_a_resume(tmp_path: Path, stop_at: int) -
     run = early(figures, tmp_path / "run", seen)
     assert seen[-1] == 20
     assert weights_digest(run.network) == weights_digest(early(figures, tmp_path / "peer", []).network)
+    assert not run.network.training
+
+
+@pytest.mark.parametrize("figures", [[0.3, 0.8, 0.8, 0.7], [0.9, 0.8, 0.7], [math.nan, 0.5, 0.1, math.nan]])
+def test_early_stopping_ends_with_the_weights_of_the_best_epoch(tmp_path: Path, figures: list[float]) -> None:
+    """The oracle notes the weights after each epoch."""
+    run = parts(task="regression", patience=2, epochs=9)
+    weights: list[str] = []
+
+    def validate(network: nn.Module) -> float:
+        weights.append(weights_digest(network))
+        return figures[len(weights) - 1]
+
+    place = fit(*run, device=CPU, validate=validate)
+    best = max(range(len(figures)), key=lambda epoch: -math.inf if math.isnan(figures[epoch]) else figures[epoch])
+    assert (len(weights), place.epoch - 1) == (len(figures), len(figures))
+    assert (place.best_epoch, place.best) == (best + 1, figures[best])
+    assert weights_digest(run.network) == weights[best]
+    assert len(set(weights)) == len(weights)
+
+
+def test_without_patience_the_last_weights_are_kept(tmp_path: Path) -> None:
+    run = parts(task="regression", epochs=2, checkpoint_every=1)
+    fit(*run, device=CPU, checkpoint=tmp_path)
+    state = load_file(tmp_path / checkpoints.FILE)
+    assert not any(name.startswith("best.") for name in state)
+    for name, weight in run.network.state_dict().items():
+        assert torch.equal(weight, state[f"network.{name}"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -395,8 +451,7 @@ def test_the_verb_is_resumed_after_a_kill_and_interrupts(tmp_path: Path) -> None
         for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
             code, said = struck(typed(data, out, "--resume"), dice.randint(2, 3), number)
             assert not (out / "model").exists(), "it came in mid-work"
-            with safe_open(out / "checkpoint" / checkpoints.FILE, framework="pt") as file:
-                place = json.loads(file.metadata()["run"])["place"]["number"]
+            place = read_place(out).number
             assert done < place < UPDATES
             done = place
             if number == signal.SIGKILL:

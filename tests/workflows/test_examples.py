@@ -413,3 +413,13 @@ def test_patience_ends_a_run_that_gets_no_better(plants: Path, tmp_path: Path) -
     """At rate 0 the second epoch is as good as the first: with a patience of 2, three epochs are seen of 20."""
     run = learn(plants, tmp_path / "run", **GROUPS | {"learning_rate": 0.0}, target=("kind",), patience=2)
     assert {row["epoch"] for row in run.updates} == {1, 2, 3}
+    assert (run.model.config.trained["epochs"], run.model.config.trained["best_epoch"]) == (3, 1)
+
+
+def test_patience_keeps_the_model_of_the_best_epoch(plants: Path, tmp_path: Path) -> None:
+    """The oracle is the model that as many epochs give which the best one closed, at a rate that does not change."""
+    flags = GROUPS | {"learning_rate": 0.3, "epochs": 8, "target": ("kind",), "hidden": (2,)}
+    run = learn(plants, tmp_path / "run", **flags, patience=8)
+    best = run.model.config.trained["best_epoch"]
+    assert best < 8
+    assert run.model.identity == learn(plants, tmp_path / "peer", **flags | {"epochs": best}).model.identity

@@ -1,6 +1,7 @@
 """The loop: epochs of updates, from wherever a checkpoint left off. It reports through callbacks, and decides
 nothing else than when to stop."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from torch import nn
 from firstsight.config import Recipe
 from firstsight.errors import TrainingError
 from firstsight.models.conv import channels_last
-from firstsight.training.checkpoint import FILE, Place, load_checkpoint, run_key, save_checkpoint
+from firstsight.training.checkpoint import FILE, Place, Weights, load_checkpoint, run_key, save_checkpoint
 from firstsight.training.feed import Feed
 from firstsight.training.loss import LossFunction
 from firstsight.training.optimizer import learning_rate_at, make_optimizer
@@ -54,8 +55,8 @@ def fit(
     on_start: Callable[[Place], None] = lambda place: None,
     on_checkpoint: Callable[[], None] = lambda: None,
     validate: Callable[[nn.Module], float] | None = None,
-) -> None:
-    """Train `network` in place, for `recipe.training.epochs` epochs.
+) -> Place:
+    """Train `network` in place, for `recipe.training.epochs` epochs, and say where the run ended.
 
     Args:
         network: any module that maps the feed's inputs to what the loss takes.
@@ -68,7 +69,8 @@ def fit(
         on_update: called after each update.
         on_start: called once with the place that the run starts from.
         on_checkpoint: called before a checkpoint is written.
-        validate: gives a held-out figure after each epoch, the larger the better, for early stopping.
+        validate: gives a held-out figure after each epoch, the larger the better. The run ends after
+            `recipe.training.patience` epochs without a better one (0: it does not), with the weights of the best epoch.
 
     Raises:
         TrainingError: a loss that is not finite; says at which update.
@@ -76,9 +78,10 @@ def fit(
     """
     channels_last(network.to(device)).train()
     optimizer = make_optimizer(network, recipe.optimizer)
+    best: Weights = {}
     place, key = Place(), run_key(recipe, feed.plan(1))
     if checkpoint and (checkpoint / FILE).exists():
-        place = load_checkpoint(checkpoint, key, network, optimizer)
+        place, best = load_checkpoint(checkpoint, key, network, optimizer)
     same_start(network, place.number)
     on_start(place)
 
@@ -87,7 +90,7 @@ def fit(
         stop = any_rank(interrupted(), device)
         if (due or stop) and checkpoint and rank() == 0:
             on_checkpoint()
-            save_checkpoint(checkpoint, place, key, network, optimizer)
+            save_checkpoint(checkpoint, place, key, network, optimizer, best)
         if stop:
             raise Stopped("Repeat the command with --resume to go on." if checkpoint else "")
 
@@ -100,8 +103,13 @@ def fit(
                 on_update(_update(network, loss, feed, recipe, optimizer, place, plan, device))
                 settle(due=every > 0 and place.number % every == 0)
             place = _after_epoch(place, network, validate)
+            if place.epoch == place.best_epoch + 1:
+                best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             settle(due=every == 0)
+    if best:
+        network.load_state_dict(best)
     network.eval()
+    return place
 
 
 def _update(
@@ -142,8 +150,8 @@ def _after_epoch(place: Place, network: nn.Module, validate: Callable[[nn.Module
         return place
     figure = from_first(validate(network.eval()) if rank() == 0 else 0.0)
     network.train()
-    if place.best is None or figure > place.best:
-        return replace(place, best=figure, stale=0)
+    if figure > (-math.inf if place.best is None else place.best):  # not where it is no number
+        return replace(place, best=figure, best_epoch=place.epoch - 1, stale=0)
     return replace(place, stale=place.stale + 1)
 
 

@@ -16,7 +16,7 @@ from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
-from firstsight.training.checkpoint import FILE
+from firstsight.training.checkpoint import FILE, Place
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.device import pick_device
 from firstsight.training.loop import Update, fit
@@ -114,8 +114,8 @@ def train(
                 for name in ("recipe.toml", "model", "report.html", "report.json"):
                     remove_leftovers(folder / name)
                 write_atomically(folder / "recipe.toml", write_recipe(job.recipe).encode())
-            updates, warnings = _fit(network, job, folder, device, on_progress, on_warning)
-            return _finish(network, job, folder, updates, warnings, on_progress)
+            place, updates, warnings = _fit(network, job, folder, device, on_progress, on_warning)
+            return _finish(network, job, folder, place, updates, warnings, on_progress)
     except OSError as error:
         raise StorageError(
             f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
@@ -168,7 +168,7 @@ def _fit(
     device: torch.device,
     on_progress: OnProgress,
     on_warning: Callable[[str], None],
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[Place, list[dict[str, Any]], list[str]]:
     recipe = job.recipe
     alarm = watch_for_collapse(recipe.loss.margin)
     warnings: list[str] = []
@@ -181,7 +181,7 @@ def _fit(
                 on_warning(warning)
             on_progress("Training", update.number, round(update.number / update.progress), _glance(update))
 
-        fit(
+        place = fit(
             network,
             make_loss(recipe),
             job.feed,
@@ -193,7 +193,7 @@ def _fit(
             on_checkpoint=metrics.flush,
             validate=job.validate if recipe.training.patience else None,
         )
-        return metrics.rows, warnings
+        return place, metrics.rows, warnings
 
 
 def _glance(update: Update) -> dict[str, float]:
@@ -207,11 +207,14 @@ def _finish(
     network: nn.Module,
     job: Job,
     folder: Path,
+    place: Place,
     updates: list[dict[str, Any]],
     warnings: list[str],
     on_progress: OnProgress,
 ) -> Run:
-    trained = {**job.provenance, "updates": len(updates)}
+    trained = {**job.provenance, "updates": place.number}
+    if place.best_epoch:
+        trained |= {"epochs": place.epoch - 1, "best_epoch": place.best_epoch}
     model = make_model(network, replace(job.config, trained=trained), name=str(folder))
     outcome = job.finish(model, on_progress)
     run = Run(folder, job.recipe, outcome.model, updates, warnings, job, outcome)
