@@ -26,6 +26,7 @@ def train(
     overfit: Annotated[
         int | None, Parameter(help="Prove the wiring: learn so few examples by heart; exit code 1 where that fails.")
     ] = None,
+    tensorboard: Annotated[bool, Parameter(help="Also write curves for tensorboard --logdir OUT/tensorboard.")] = False,
     json: Json = False,
     **flags: Any,
 ) -> int:
@@ -47,15 +48,15 @@ def train(
         return _overfit(resolved, overfit, json)
     if out is None:
         raise UserError("Where is the run to be written?", hint="Add --out runs/mine.")
-    return _train(resolved, out, resume, json)
+    return _train(resolved, out, json, resume=resume, tensorboard=tensorboard)
 
 
-def _train(recipe: "Recipe", out: Path, resume: bool, json: bool) -> int:
+def _train(recipe: "Recipe", out: Path, json: bool, *, resume: bool, tensorboard: bool) -> int:
     from firstsight.training.ranks import rank
     from firstsight.workflows.train_run import train
 
     with progress(quiet=json) as on_progress:
-        run = train(recipe, out=out, resume=resume, on_progress=on_progress, on_warning=_warn)
+        run = train(recipe, out=out, resume=resume, tensorboard=tensorboard, on_progress=on_progress, on_warning=_warn)
     if rank() != 0:
         return 0
     if json:
@@ -71,6 +72,8 @@ def _show(run: "Run") -> None:
         console.print(table.caption, markup=False)
     _say_unreadable(run.job.unreadable)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
+    if (run.folder / "tensorboard").exists():
+        console.print(f"curves: tensorboard --logdir {run.folder / 'tensorboard'}", markup=False)
     then = "enroll NAME PICTURE" if run.recipe.data.task == "embedding" else "predict --data DATA"
     console.print(f"next:   firstsight {then} --model {run.folder}", markup=False)
 

@@ -23,6 +23,7 @@ from firstsight.training.loop import Update, fit
 from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
 from firstsight.training.ranks import joined_ranks, rank
+from firstsight.training.tensorboard import require_tensorboard
 from firstsight.workflows.jobs import Job, Outcome, open_job
 from firstsight.workflows.progress import OnProgress, silent
 
@@ -72,6 +73,7 @@ def train(
     out: str | Path,
     network: nn.Module | None = None,
     resume: bool = False,
+    tensorboard: bool = False,
     on_progress: OnProgress = silent,
     on_warning: Callable[[str], None] = lambda warning: None,
 ) -> Run:
@@ -83,6 +85,8 @@ def train(
         network: any module that maps float32 B x C x H x W to B x D, to train in place of the one that the recipe
             names. For an embedding its outputs are brought to unit length.
         resume: go on with a run that was interrupted; the outcome is, bit for bit, that of a run never interrupted.
+        tensorboard: also write the curves of metrics.jsonl to tensorboard/, which `tensorboard --logdir` shows. A run
+            that began with it is resumed with it.
         on_progress: hears how far it is.
         on_warning: hears at once what is worth reading, such as that the embedding is collapsing.
 
@@ -94,6 +98,7 @@ def train(
         UserError: the run folder holds a run already.
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
+        MissingExtra: TensorBoard is asked for, and not installed.
 
     Example:
         >>> recipe = with_flags(Recipe(), data="photos", epochs=20)  # doctest: +SKIP
@@ -103,6 +108,9 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     folder = Path(out)
     _refuse_to_overwrite(folder, resume)
+    events = folder / "tensorboard" if tensorboard or (folder / "tensorboard").exists() else None
+    if events:
+        require_tensorboard()
     on_progress = on_progress if rank() == 0 else silent
     job, network, device = prepare(recipe, network, on_progress)
     try:
@@ -114,7 +122,7 @@ def train(
                 for name in ("recipe.toml", "model", "report.html", "report.json"):
                     remove_leftovers(folder / name)
                 write_atomically(folder / "recipe.toml", write_recipe(job.recipe).encode())
-            place, updates, warnings = _fit(network, job, folder, device, on_progress, on_warning)
+            place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
             return _finish(network, job, folder, place, updates, warnings, on_progress)
     except OSError as error:
         raise StorageError(
@@ -166,13 +174,14 @@ def _fit(
     job: Job,
     folder: Path,
     device: torch.device,
+    events: Path | None,
     on_progress: OnProgress,
     on_warning: Callable[[str], None],
 ) -> tuple[Place, list[dict[str, Any]], list[str]]:
     recipe = job.recipe
     alarm = watch_for_collapse(recipe.loss.margin)
     warnings: list[str] = []
-    with metrics_file(folder / "metrics.jsonl", write=rank() == 0) as metrics:
+    with metrics_file(folder / "metrics.jsonl", write=rank() == 0, events=events) as metrics:
 
         def on_update(update: Update) -> None:
             metrics.add(update)
