@@ -69,7 +69,7 @@ def read_place(folder: Path) -> checkpoints.Place:
 
 
 KILLED = {"checkpoint_every": 2, "norm": "group"}
-EARLY = {
+EARLY: dict[str, Any] = {
     "task": "regression", "checkpoint_every": 3, "epochs": 9, "patience": 2, "batch_size": 16,
     "figures": [0.3, 0.9, 0.5, 0.7],
 }  # fmt: skip
@@ -126,6 +126,7 @@ def test_killed_at_each_moment_of_early_stopping(children: Nursery, tmp_path: Pa
             bests.add(read_place(folder).best_epoch)
         assert not killed(children, folder, 0, EARLY)
         require_the_same(folder, tmp_path / "peer")
+        assert [row["held_out"] for row in read_metrics(folder)[1::2]] == EARLY["figures"]
     assert moment > 20
     assert bests == {1, 2}, "kills came before and after the best epoch"
 

@@ -27,7 +27,10 @@ from firstsight.training.step import train_step
 
 @dataclass(frozen=True)
 class Update:
-    """What one update did. `number` and `epoch` count from 1; `progress` is the share of the run that is done."""
+    """What one update did. `number` and `epoch` count from 1; `progress` is the share of the run that is done.
+
+    `figures` are those of the loss; the last update of an epoch has `held_out` as well, where that is measured.
+    """
 
     number: int
     epoch: int
@@ -100,12 +103,13 @@ def fit(
             plan = feed.plan(place.epoch)
             for batch in range(place.batch, len(plan)):
                 place = replace(place, number=place.number + 1, batch=batch + 1)
-                on_update(_update(network, loss, feed, recipe, optimizer, place, plan, device))
-                settle(due=every > 0 and place.number % every == 0)
-            place = _after_epoch(place, network, validate)
-            if place.epoch == place.best_epoch + 1:
-                best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            settle(due=every == 0)
+                update = _update(network, loss, feed, recipe, optimizer, place, plan, device)
+                if place.batch == len(plan):
+                    place, update = _after_epoch(place, update, network, validate)
+                    if place.epoch == place.best_epoch + 1:
+                        best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+                on_update(update)
+                settle(due=place.number % every == 0 if every else place.batch == 0)
     if best:
         network.load_state_dict(best)
     network.eval()
@@ -144,15 +148,19 @@ def _update(
     )
 
 
-def _after_epoch(place: Place, network: nn.Module, validate: Callable[[nn.Module], float] | None) -> Place:
-    place = replace(place, epoch=place.epoch + 1, batch=0)
+def _after_epoch(
+    place: Place, update: Update, network: nn.Module, validate: Callable[[nn.Module], float] | None
+) -> tuple[Place, Update]:
+    """On to the next epoch; before that, the held-out figure of this one."""
+    after = replace(place, epoch=place.epoch + 1, batch=0)
     if validate is None:
-        return place
+        return after, update
     figure = from_first(validate(network.eval()) if rank() == 0 else 0.0)
     network.train()
+    update = replace(update, figures=update.figures | {"held_out": figure})
     if figure > (-math.inf if place.best is None else place.best):  # not where it is no number
-        return replace(place, best=figure, best_epoch=place.epoch - 1, stale=0)
-    return replace(place, stale=place.stale + 1)
+        return replace(after, best=figure, best_epoch=place.epoch, stale=0), update
+    return replace(after, stale=place.stale + 1), update
 
 
 def _exhausted(place: Place, recipe: Recipe) -> bool:

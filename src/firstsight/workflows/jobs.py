@@ -49,13 +49,15 @@ class Outcome:
 @runtime_checkable
 class Job(Protocol):
     """One training task. `recipe` has everything resolved; `config` says what the model is, before its weights;
-    `learned` and `held_out` count what there is, `held_out` empty where that is nothing."""
+    `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `figure` names what `validate`
+    gives."""
 
     recipe: Recipe
     config: ModelConfig
     feed: Feed
     learned: dict[str, int]
     held_out: dict[str, int]
+    figure: str
     unreadable: Sequence[Skipped]
 
     @property
@@ -100,6 +102,7 @@ class EmbeddingJob:
         self.unreadable: Sequence[Skipped] = packed.skipped
         self.learned = _counts(packed.kept)
         self.held_out = _counts(self._held_out) if self._held_out else {}
+        self.figure = "AUC"
         self._untrained_ND: Tensor | None = None
 
     @property
@@ -158,6 +161,7 @@ class ExampleJob:
         self.unreadable: Sequence[Skipped] = learned.unreadable + (self._held_out.unreadable if self._held_out else ())
         self.learned = {"examples": len(learned.inputs)}
         self.held_out = {"examples": len(self._held_out.inputs)} if self._held_out else {}
+        self.figure = "R²" if self.config.task == "regression" else "accuracy"
 
     @property
     def provenance(self) -> dict[str, Any]:

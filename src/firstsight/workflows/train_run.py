@@ -181,14 +181,23 @@ def _fit(
     recipe = job.recipe
     alarm = watch_for_collapse(recipe.loss.margin)
     warnings: list[str] = []
+    held_out: float | None = None
     with metrics_file(folder / "metrics.jsonl", write=rank() == 0, events=events) as metrics:
 
+        def on_start(place: Place) -> None:
+            nonlocal held_out
+            metrics.start(place)
+            held_out = next((row["held_out"] for row in reversed(metrics.rows) if "held_out" in row), None)
+
         def on_update(update: Update) -> None:
+            nonlocal held_out
             metrics.add(update)
+            held_out = update.figures.get("held_out", held_out)
             if (warning := alarm(update)) and rank() == 0:
                 warnings.append(warning)
                 on_warning(warning)
-            on_progress("Training", update.number, round(update.number / update.progress), _glance(update))
+            glance = _glance(update, recipe.training.epochs, {} if held_out is None else {job.figure: held_out})
+            on_progress("Training", update.number, round(update.number / update.progress), glance)
 
         place = fit(
             network,
@@ -198,18 +207,18 @@ def _fit(
             device=device,
             checkpoint=folder / "checkpoint",
             on_update=on_update,
-            on_start=metrics.start,
+            on_start=on_start,
             on_checkpoint=metrics.flush,
             validate=job.validate if recipe.training.patience else None,
         )
         return place, metrics.rows, warnings
 
 
-def _glance(update: Update) -> dict[str, float]:
-    figures = {"loss": update.loss}
+def _glance(update: Update, epochs: int, held_out: dict[str, float]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"epoch": f"{update.epoch}/{epochs}", "loss": update.loss}
     if "active" in update.figures:
         figures["active"] = update.figures["active"] / max(update.figures["considered"], 1)
-    return figures | {"examples/s": update.examples / update.seconds}
+    return figures | held_out | {"examples/s": update.examples / update.seconds}
 
 
 def _finish(
