@@ -167,6 +167,20 @@ def test_overfitting_ends_in_yes_or_no(type: Type, photos: Path) -> None:
     assert (figures["proven"], figures["identities"], figures["pictures"]) == (True, 3, 8)
 
 
+def test_a_run_goes_on_from_its_folder_alone(type: Type, photos: Path, tmp_path: Path) -> None:
+    """Killed before its first checkpoint, it begins anew by its own recipe; and the whole command works as well."""
+    words = ("train", "--data", photos, *SMALL, "--epochs", 1, "--json")
+    figures = only(type(*words, "--out", tmp_path / "peer").out)
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(tmp_path / "peer" / "recipe.toml", out)
+    assert only(type("train", "--resume", "--out", out, "--json").out)["model_identity"] == figures["model_identity"]
+    shutil.rmtree(out / "model")
+    assert only(type(*words, "--resume", "--out", out).out)["model_identity"] == figures["model_identity"]
+    tried = type("train", "--resume", "--out", out, "--dry-run", "--json")
+    assert only(tried.out)["epochs"] == 1
+
+
 def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
     gallery = ("--gallery", tmp_path / "gallery.sqlite")
     for name in ("p0", "p1"):
@@ -228,6 +242,8 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("identify", "x.png", "--model", "nowhere"), "does not exist"),
         (("train",), "--out"),
         (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
+        (("train", "--resume", "--out", "x"), "There is no run in x to go on with. Begin one: firstsight train --data"),
+        (("train", "--resume"), "Where is the run to be written? Add --out runs/mine."),
         (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
         (("train", "--data", "x", "--dry-run", "--overfit", "9"), "--dry-run and --overfit are two trials."),
         (("train", "--data", "x", "--overfit", "3"), "--overfit 3 is too few: the least are 4 pictures"),

@@ -30,7 +30,7 @@ from firstsight.errors import ModelError, StorageError, UserError
 from firstsight.training import checkpoint as checkpoints
 from firstsight.training.loop import Stopped, Update, fit
 from firstsight.workflows import train_run
-from firstsight.workflows.train_run import train
+from firstsight.workflows.train_run import recipe_of_run, train
 
 
 class PowerCutError(Exception):
@@ -265,7 +265,7 @@ def test_a_signal_lets_the_update_end_and_writes_a_checkpoint(tmp_path: Path, nu
         if update.number == 4:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(Stopped, match="^Repeat the command with --resume to go on.$"):
+    with pytest.raises(Stopped, match="^Go on with: firstsight train --resume --out .*/stopped$"):
         run_into(folder, on_update=interrupt, checkpoint_every=100)
     assert signal.getsignal(number) is before
     assert [row["number"] for row in read_metrics(folder)] == [1, 2, 3, 4]
@@ -330,7 +330,9 @@ def test_a_disk_that_fails_when_flushed(tmp_path: Path, monkeypatch: pytest.Monk
 
     run = parts()
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StorageError, match="No space left on device. .* free space, then repeat .* with --resume"):
+    with pytest.raises(
+        StorageError, match="No space left on device. .* free space, then type: firstsight train --resume --out"
+    ):
         fit(*run, device=CPU, checkpoint=tmp_path / "checkpoint")
     assert not list((tmp_path / "checkpoint").iterdir())
 
@@ -375,7 +377,9 @@ def test_a_checkpoint_without_a_header_is_not_ours(stopped: Path) -> None:
 
 
 def test_a_checkpoint_of_another_recipe(stopped: Path) -> None:
-    said = "is of a run with another recipe or other data. Repeat the command that began it, or name another --out"
+    said = (
+        "is of a run with another recipe or other data. Go on with its own: firstsight train --resume --out .*, or name"
+    )
     with pytest.raises(ModelError, match=said):
         run_into(stopped, checkpoint_every=3, learning_rate=0.06)
 
@@ -423,10 +427,10 @@ TYPED = (
 )  # fmt: skip
 
 
-def typed(data: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
+def typed(out: Path, *words: str) -> "subprocess.Popen[str]":
     """`firstsight train` as a user starts it, one thread."""
     return subprocess.Popen(
-        [sys.executable, "-m", "firstsight", "train", "--data", str(data), "--out", str(out), *TYPED, *more],
+        [sys.executable, "-m", "firstsight", "train", "--out", str(out), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -445,12 +449,13 @@ def struck(process: "subprocess.Popen[str]", line: int, number: signal.Signals) 
 
 def test_the_verb_is_resumed_after_a_kill_and_interrupts(tmp_path: Path) -> None:
     """The whole road by real processes: killed while it writes checkpoints all the time, then Ctrl-C, then SIGTERM;
-    each part takes up where the one before it was struck down."""
+    each part takes up where the one before it was struck down, told no more than where that is."""
     data = write_identities(tmp_path / "photos", identities=8, each=4)
     out, done, dice = tmp_path / "run", 0, random.Random()
-    with typed(data, tmp_path / "peer") as peer:
+    words = ("--data", str(data), *TYPED)
+    with typed(tmp_path / "peer", *words) as peer:
         for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
-            code, said = struck(typed(data, out, "--resume"), dice.randint(2, 3), number)
+            code, said = struck(typed(out, *([] if done else words), "--resume"), dice.randint(2, 3), number)
             assert not (out / "model").exists(), "it came in mid-work"
             place = read_place(out).number
             assert done < place < UPDATES
@@ -459,8 +464,8 @@ def test_the_verb_is_resumed_after_a_kill_and_interrupts(tmp_path: Path) -> None
                 assert code == -signal.SIGKILL
             else:
                 assert code == 130
-                assert said.endswith("Interrupted.\nRepeat the command with --resume to go on.\n")
-        with typed(data, out, "--resume") as last:
+                assert said.endswith(f"Interrupted.\nGo on with: firstsight train --resume --out {out}\n")
+        with typed(out, "--resume") as last:
             last.communicate()
         peer.communicate()
     assert (peer.returncode, last.returncode) == (0, 0)
@@ -485,9 +490,15 @@ def test_an_interrupted_run_is_not_begun_anew_unasked(tmp_path: Path) -> None:
     with pytest.raises(PowerCutError):
         train(recipe, out=out, on_progress=power_cut)
     before = (out / "checkpoint" / checkpoints.FILE).read_bytes()
-    with pytest.raises(UserError, match="run holds a run that was interrupted. Add --resume to go on with it, or name"):
+    with pytest.raises(
+        UserError, match="run holds a run that was interrupted. Go on with: firstsight train --resume --out .*, or name"
+    ):
         train(recipe, out=out)
     assert (out / "checkpoint" / checkpoints.FILE).read_bytes() == before
+    with pytest.raises(ModelError, match="is of a run with another recipe"):
+        train(with_flags(recipe, epochs=9), out=out, resume=True)
+    recipe = recipe_of_run(out)
+    assert recipe.training.epochs == PICTURES["epochs"], "the mistake has not replaced it"
     assert train(recipe, out=out, resume=True).model.identity == train(recipe, out=tmp_path / "peer").model.identity
 
 

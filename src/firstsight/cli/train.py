@@ -19,7 +19,7 @@ def train(
     recipe: Annotated[Path | None, Parameter(help="A TOML recipe; flags go before what it says.")] = None,
     *,
     out: Annotated[Path | None, Parameter(help="The run folder to write; trials write none.")] = None,
-    resume: Annotated[bool, Parameter(help="Go on with a run that was interrupted.")] = False,
+    resume: Annotated[bool, Parameter(help="Go on with an interrupted run: --resume --out OUT is enough.")] = False,
     dry_run: Annotated[
         bool, Parameter(help="Try it: a few batches through every stage, then shapes, parameters and times.")
     ] = False,
@@ -39,7 +39,12 @@ def train(
     from firstsight.config import Recipe, read_recipe, with_flags
 
     given = {flag: value for flag, value in flags.items() if value is not None}
-    resolved = with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
+    if resume and out and recipe is None and not given:
+        from firstsight.workflows.train_run import recipe_of_run
+
+        resolved = recipe_of_run(out)
+    else:
+        resolved = with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
     if dry_run and overfit is not None:
         raise UserError("--dry-run and --overfit are two trials.", hint="Give one of them, then the other.")
     if dry_run:

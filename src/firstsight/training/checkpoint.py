@@ -6,6 +6,7 @@ drawn at random depends on the seed and the place in the run alone (see randomne
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.config import Recipe, to_plain
 from firstsight.errors import ModelError, StorageError
+from firstsight.training.ranks import rank_count
 
 FILE = "state.safetensors"
 
@@ -70,7 +72,7 @@ def save_checkpoint(
     except OSError as error:
         raise StorageError(
             f"The checkpoint {folder} cannot be written: {error.strerror}.",
-            hint="The one before it is whole: free space, then repeat the command with --resume.",
+            hint=f"The one before it is whole: free space, then type: {how_to_resume(folder)}",
         ) from error
 
 
@@ -96,7 +98,7 @@ def load_checkpoint(
     if found != key:
         raise ModelError(
             f"The checkpoint {path} is of a run with another recipe or other data.",
-            hint="Repeat the command that began it, or name another --out.",
+            hint=f"Go on with its own: {how_to_resume(folder)}, or name another --out.",
         )
     try:
         network.load_state_dict(_part(tensors, "network"))
@@ -110,6 +112,12 @@ def load_checkpoint(
         state.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return place, _part(tensors, "best")
+
+
+def how_to_resume(folder: Path) -> str:
+    """What to type to go on from the checkpoint in `folder`, which stands in that of the run."""
+    program = "firstsight" if rank_count() == 1 else "torchrun … -m firstsight"
+    return f"{program} train --resume --out {shlex.quote(str(folder.parent))}"
 
 
 def run_key(recipe: Recipe, plan: list[Tensor]) -> str:

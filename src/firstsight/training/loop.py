@@ -16,7 +16,15 @@ from torch import nn
 from firstsight.config import Recipe
 from firstsight.errors import TrainingError
 from firstsight.models.conv import channels_last
-from firstsight.training.checkpoint import FILE, Place, Weights, load_checkpoint, run_key, save_checkpoint
+from firstsight.training.checkpoint import (
+    FILE,
+    Place,
+    Weights,
+    how_to_resume,
+    load_checkpoint,
+    run_key,
+    save_checkpoint,
+)
 from firstsight.training.feed import Feed
 from firstsight.training.loss import LossFunction
 from firstsight.training.optimizer import learning_rate_at, make_optimizer
@@ -95,7 +103,7 @@ def fit(
             on_checkpoint()
             save_checkpoint(checkpoint, place, key, network, optimizer, best)
         if stop:
-            raise Stopped("Repeat the command with --resume to go on." if checkpoint else "")
+            raise Stopped(f"Go on with: {how_to_resume(checkpoint)}" if checkpoint else "")
 
     every = recipe.training.checkpoint_every
     with torch.random.fork_rng(devices=[]), _deferred_signals() as interrupted:

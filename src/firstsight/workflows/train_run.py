@@ -16,7 +16,7 @@ from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
-from firstsight.training.checkpoint import FILE, Place
+from firstsight.training.checkpoint import FILE, Place, how_to_resume
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.device import pick_device
 from firstsight.training.loop import Update, fit
@@ -121,13 +121,26 @@ def train(
             if rank() == 0:
                 for name in ("recipe.toml", "model", "report.html", "report.json"):
                     remove_leftovers(folder / name)
-                write_atomically(folder / "recipe.toml", write_recipe(job.recipe).encode())
             place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
             return _finish(network, job, folder, place, updates, warnings, on_progress)
     except OSError as error:
         raise StorageError(
             f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
         ) from error
+
+
+def recipe_of_run(folder: Path) -> Recipe:
+    """The recipe of a run that was begun, everything resolved.
+
+    Raises:
+        UserError: none was begun there.
+    """
+    if not (folder / "recipe.toml").exists():
+        raise UserError(
+            f"There is no run in {folder} to go on with.",
+            hint=f"Begin one: firstsight train --data DATA --out {folder}",
+        )
+    return read_recipe(folder / "recipe.toml")
 
 
 def prepare(
@@ -148,7 +161,8 @@ def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
     begun = (folder / "checkpoint" / FILE).exists()
     if begun and not resume:
         raise UserError(
-            f"{folder} holds a run that was interrupted.", hint="Add --resume to go on with it, or name another --out."
+            f"{folder} holds a run that was interrupted.",
+            hint=f"Go on with: {how_to_resume(folder / 'checkpoint')}, or name another --out.",
         )
 
 
@@ -186,6 +200,8 @@ def _fit(
 
         def on_start(place: Place) -> None:
             nonlocal held_out
+            if rank() == 0:  # not before the checkpoint has shown that it is of this recipe
+                write_atomically(folder / "recipe.toml", write_recipe(recipe).encode())
             metrics.start(place)
             held_out = next((row["held_out"] for row in reversed(metrics.rows) if "held_out" in row), None)
 
