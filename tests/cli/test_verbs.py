@@ -50,6 +50,12 @@ def test_every_verb_has_help_with_an_example(type: Type, verb: str) -> None:
     assert f"Example: firstsight {verb}" in " ".join(answer.out.split())
 
 
+def test_help_says_with_what_a_flag_has_an_effect(type: Type) -> None:
+    shown = " ".join(type("train", "--help").out.replace("│", " ").split())
+    assert "pictures of each. Only with --task embedding." in shown
+    assert "Only with --task embedding, --loss triplet, --select semihard." in shown
+
+
 def test_the_version(type: Type) -> None:
     assert type("--version").out.strip() == "0.1.0"
 
@@ -247,6 +253,8 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
         (("train", "--data", "x", "--dry-run", "--overfit", "9"), "--dry-run and --overfit are two trials."),
         (("train", "--data", "x", "--overfit", "3"), "--overfit 3 is too few: the least are 4 pictures"),
+        (("train", "--out", "run", "--batch-size", "9"), "--batch-size has no effect with --task embedding."),
+        (("train", "idle.toml", "--out", "run"), "the recipe: loss.margin has no effect with --task regression."),
         (("train", "--out", "run", "--epoch", "3"), "--epochs"),
         (("train", "--out", "run", "--epochs", "many"), "many"),
         (("train", "none.toml", "--out", "run"), "none.toml cannot be read: No such file or directory."),
@@ -267,6 +275,7 @@ def test_a_mistake_is_one_sentence_and_a_hint(
     type: Type, words: tuple[str, ...], said: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("idle.toml").write_text('data = { task = "regression", path = "x.csv" }\nloss = { margin = 0.5 }\n')
     answer = type(*(word.format(trained=trained) for word in words))
     assert answer.code == 2
     assert said in " ".join(answer.err.split())

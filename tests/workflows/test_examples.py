@@ -387,11 +387,11 @@ def test_the_quadratic_loss_of_classes_is_that_of_one_hot_targets(plants: Path, 
     assert "Nothing was held out to measure on" in (run.folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_idx_pictures_are_told_apart(tmp_path: Path, network: str) -> None:
+@pytest.mark.parametrize("network", [{"hidden": (8,)}, {"network": "conv", "channels": (8,), "norm": "group"}])
+def test_idx_pictures_are_told_apart(tmp_path: Path, network: dict[str, Any]) -> None:
     data = write_digits(tmp_path / "idx", "train", ".gz")
     val = write_digits(tmp_path / "idx", "t10k", ".gz", count=30, seed=1)
-    flags = GROUPS | {"network": network, "channels": (8,), "norm": "group", "augment": 0.0}
+    flags = {name: value for name, value in GROUPS.items() if name != "hidden"} | network | {"augment": 0.0}
     run = learn(data, tmp_path / "run", **flags, val=val)
     assert (run.figures["accuracy"], run.figures["examples"]) == (1.0, 30)
 

@@ -113,6 +113,7 @@ def test_a_dry_run_measures_a_batch_of_what_is_held_out(photos: Path, monkeypatc
 
 
 def test_trials_leave_a_network_of_ones_own_as_it_is(photos: Path) -> None:
+    torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 12))
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     recipe = with_flags(Recipe(), data=str(photos), **SMALL)
@@ -136,7 +137,8 @@ def test_classes_are_learned_by_heart(plants: Path, loss: str) -> None:
     ids=lambda flags: "-".join(map(str, flags.values())),
 )
 def test_identities_are_learned_by_heart(photos: Path, flags: dict[str, Any]) -> None:
-    found = learned(photos, 12, **SMALL | flags)
+    fitting = {name: value for name, value in SMALL.items() if name != "margin" or "loss" not in flags}
+    found = learned(photos, 12, **fitting | flags)
     assert found.proven
     assert found.taken == {"identities": 4, "pictures": 12}
 

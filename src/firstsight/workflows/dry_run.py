@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import Recipe, read_recipe
+from firstsight.config import Recipe
 from firstsight.data.cache import Skipped
 from firstsight.training.loop import Update
 from firstsight.training.loss import loss_name
@@ -22,7 +22,7 @@ from firstsight.training.randomness import generator_for
 from firstsight.training.ranks import from_first, joined_ranks, rank
 from firstsight.workflows.jobs import Job
 from firstsight.workflows.progress import OnProgress, silent
-from firstsight.workflows.train_run import prepare
+from firstsight.workflows.train_run import given_recipe, prepare
 from firstsight.workflows.trials import count_in_words, fit_while
 
 TIMED = 20
@@ -98,7 +98,7 @@ def dry_run(
     Raises:
         as `train` does.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = given_recipe(recipe)
     on_progress = on_progress if rank() == 0 else silent
     job, network, device = prepare(recipe, copy.deepcopy(network), on_progress)
     with joined_ranks(device):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from firstsight.config import Recipe, read_recipe
+from firstsight.config import Recipe
 from firstsight.errors import RecipeError, TrainingError
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update
@@ -23,7 +23,7 @@ from firstsight.training.randomness import generator_for
 from firstsight.training.ranks import from_first, joined_ranks, rank
 from firstsight.workflows.jobs import Job
 from firstsight.workflows.progress import OnProgress, silent
-from firstsight.workflows.train_run import prepare
+from firstsight.workflows.train_run import given_recipe, prepare
 from firstsight.workflows.trials import count_in_words, fit_while
 
 UPDATES = 1000
@@ -110,7 +110,7 @@ def overfit(
         RecipeError: too few examples asked for.
         and as `train` does.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = given_recipe(recipe)
     least = 4 if recipe.data.task == "embedding" else 2
     if examples < least:
         what = "4 pictures, two of each of two identities" if least == 4 else "2 examples"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Network, Recipe, read_recipe, write_recipe
+from firstsight.config import Network, Recipe, read_recipe, refuse_without_effect, write_recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
@@ -105,7 +105,7 @@ def train(
         >>> train(recipe, out="runs/mine").figures["accuracy"]  # doctest: +SKIP
         0.94
     """
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = given_recipe(recipe)
     folder = Path(out)
     _refuse_to_overwrite(folder, resume)
     events = folder / "tensorboard" if tensorboard or (folder / "tensorboard").exists() else None
@@ -127,6 +127,20 @@ def train(
         raise StorageError(
             f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
         ) from error
+
+
+def given_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """A recipe, or the one in a file, in which every setting counts.
+
+    Raises:
+        RecipeError: it cannot be read, or sets what has no effect.
+    """
+    if isinstance(recipe, Recipe):
+        refuse_without_effect(recipe)
+        return recipe
+    read = read_recipe(recipe)
+    refuse_without_effect(read, where=str(recipe))
+    return read
 
 
 def recipe_of_run(folder: Path) -> Recipe:
