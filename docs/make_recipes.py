@@ -39,8 +39,9 @@ firstsight train mine.toml --out runs/mine --epochs 40 --channels 32 64 128
 
 From Python, `with_flags(Recipe(), data="photos", epochs=20)` takes the flags' names with `_` for `-`, and
 `read_recipe("mine.toml")` the file. A key that does not exist, a wrong type and a value out of range are refused before
-anything else happens, with the nearest key that does. Each run writes the recipe that it followed, everything resolved,
-to its `recipe.toml`; `firstsight train runs/mine/recipe.toml --out runs/again` repeats it.
+anything else happens, with the nearest key that does; so are a flag and a key that have no effect on what is learned,
+such as `--margin` with another loss than the triplet's. Each run writes the recipe that it followed, everything
+resolved, to its `recipe.toml`; `firstsight train runs/mine/recipe.toml --out runs/again` repeats it.
 """
 WORDS = {str: "text", int: "integer", float: "number", bool: "`true` or `false`"}
 PLURALS = {str: "texts", int: "integers", float: "numbers"}
@@ -60,7 +61,7 @@ def _table(table: str, group: Iterator[Setting]) -> str:
 def _cells(setting: Setting) -> tuple[str, ...]:
     kind = f"{_kind(setting.type)}{_range(setting.low, setting.high)}"
     default = f"`{json.dumps(setting.default, ensure_ascii=False)}`"
-    return f"`{setting.name}`", f"`--{setting.flag.replace('_', '-')}`", kind, default, setting.help
+    return f"`{setting.name}`", f"`--{setting.flag.replace('_', '-')}`", kind, default, setting.about
 
 
 def _kind(kind: Any) -> str:

@@ -13,6 +13,7 @@ from firstsight.config import (
     checked,
     read_recipe,
     recipe_from,
+    refuse_without_effect,
     settings,
     to_plain,
     with_flags,
@@ -42,10 +43,64 @@ def test_flags_are_unique_and_explained() -> None:
 def test_every_setting_has_one_flag_that_sets_it() -> None:
     for setting in settings():
         value = list(setting.default) if isinstance(setting.default, tuple) else setting.default
-        assert (
-            getattr(getattr(with_flags(Recipe(), **{setting.flag: value}), setting.table), setting.name)
-            == setting.default
-        )
+        others = {flag: values[0] for flag, values in setting.only.items()}
+        assert setting.of(with_flags(Recipe(), **others | {setting.flag: value})) == setting.default
+
+
+def test_what_a_setting_depends_on_is_a_setting_with_such_values() -> None:
+    by_flag = {setting.flag: setting for setting in settings()}
+    conditions = {(flag, value) for setting in settings() for flag, values in setting.only.items() for value in values}
+    assert len(conditions) > 8
+    for flag, value in conditions:
+        assert by_flag[flag].of(with_flags(Recipe(), **{flag: value})) == value, "it can be taken"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"batch_size": 32}, "--batch-size has no effect with --task embedding. Leave it out, or take --task classif"),
+        ({"task": "regression", "identities": 9}, "--identities has no effect with --task regression."),
+        ({"task": "regression", "height": 9}, "--height has no effect with --task regression. Leave it out, or take "
+            "--task embedding or classification."),
+        ({"task": "classification", "loss": "quadratic", "margin": 0.3}, "--margin has no effect with --task class"),
+        ({"loss": "pml:TripletMarginLoss", "margin": 0.3}, "--margin has no effect with --loss pml:TripletMarginLoss. "
+            "Leave it out, or take --loss triplet."),
+        ({"fallback": "skip"}, "--fallback has no effect with --select all. Leave it out, or take --select semihard."),
+        ({"soft": True, "select": "hard"}, "--soft has no effect with --select hard."),
+        ({"hidden": (9,)}, "--hidden has no effect with --network conv."),
+        ({"network": "mlp", "norm": "batch"}, "--norm has no effect with --network mlp."),
+        ({"optimizer": "sgd", "momentum": 0.5}, "--momentum has no effect with --optimizer sgd."),
+        ({"val": "others", "holdout": 0.2}, "--holdout has no effect with --val others. Leave it out."),
+        ({"output": "sigmoid"}, "--output has no effect with --task embedding."),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value),
+)  # fmt: skip
+def test_a_flag_without_effect_is_refused(flags: dict[str, Any], said: str) -> None:
+    """Even where it says no more than the default does."""
+    with pytest.raises(RecipeError) as error:
+        with_flags(Recipe(), **flags)
+    assert str(error.value).startswith(said)
+
+
+def test_a_recipe_that_sets_what_has_no_effect_is_refused() -> None:
+    """What is at its default may have been written out by a run, and is not held against the recipe."""
+    refuse_without_effect(recipe_from(to_plain(Recipe())))
+    refuse_without_effect(recipe_from(to_plain(with_flags(Recipe(), task="regression", batch_size=5))))
+    idle = recipe_from({"data": {"task": "regression"}, "loss": {"margin": 0.5}})
+    said = "^mine.toml: loss.margin has no effect with --task regression. Leave it out, or take --task embedding.$"
+    with pytest.raises(RecipeError, match=said):
+        refuse_without_effect(idle, where="mine.toml")
+    refuse_without_effect(with_flags(idle, task="embedding"))
+    with pytest.raises(RecipeError, match="the recipe: loss.margin has no effect"):
+        refuse_without_effect(with_flags(idle, epochs=3))
+
+
+def test_what_flags_deprive_of_its_effect_goes_back_to_its_default() -> None:
+    """So that the recipe which the run leaves can be read again."""
+    recipe = with_flags(Recipe(), margin=0.5, select="semihard", fallback="skip", momentum=0.5)
+    other = with_flags(recipe, loss="pml:NTXentLoss", optimizer="adamw")
+    assert other == with_flags(Recipe(), loss="pml:NTXentLoss", optimizer="adamw")
+    refuse_without_effect(other)
 
 
 @pytest.mark.parametrize(
@@ -109,4 +164,5 @@ def test_the_file_is_named(tmp_path: Any) -> None:
 )
 def test_every_recipe_in_recipes_can_be_read(path: Path) -> None:
     assert read_recipe(path) != Recipe()
+    refuse_without_effect(read_recipe(path), where=path.name)
     assert f"firstsight train recipes/{path.name} --data" in path.read_text("utf-8"), "it says how to run it"

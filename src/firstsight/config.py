@@ -6,6 +6,7 @@ default, its help, its range and its flag's name, so the command line, the recip
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import tomllib
@@ -17,10 +18,30 @@ from typing import Any, Literal
 
 from firstsight.errors import RecipeError
 
+Only = Mapping[str, tuple[str, ...]]
+"""Flags, and the values of each with which a setting has an effect."""
+EXAMPLES: Only = {"task": ("classification", "regression")}
+IDENTITIES: Only = {"task": ("embedding",)}
+PICTURES: Only = {"task": ("embedding", "classification")}
+TRIPLETS: Only = {"task": ("embedding",), "loss": ("auto", "triplet")}
+CONV: Only = {"network": ("conv",)}
+MLP: Only = {"network": ("mlp",)}
+ALWAYS: Only = {}
 
-def option(default: Any, help: str, *, flag: str = "", low: float | None = None, high: float | None = None) -> Any:
-    """Declare one setting. `flag` is its name on the command line where that differs from the field's."""
-    return dataclasses.field(default=default, metadata={"help": help, "flag": flag, "low": low, "high": high})
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    flag: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    only: Only = ALWAYS,
+) -> Any:
+    """Declare one setting. `flag` is its name on the command line where that differs from the field's; `only` says
+    with what else it has an effect."""
+    metadata = {"help": help, "flag": flag, "low": low, "high": high, "only": only}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,15 +54,25 @@ class Data:
     path: str = option("", "Folder, zip or CSV manifest of identities; CSV rows; or IDX pictures.", flag="data")
     val: str = option("", "The same, held out to measure on; without it a share is split off.")
     holdout: float = option(
-        0.2, "Share held out where no val is given: of the identities (embedding) or of the examples.", low=0, high=0.9
+        0.2,
+        "Share held out where no val is given: of the identities (embedding) or of the examples.",
+        low=0,
+        high=0.9,
+        only={"val": ("",)},
+    )
+    target: tuple[str, ...] = option((), "Columns of a CSV file to predict.", only=EXAMPLES)
+    features: tuple[str, ...] = option(
+        (), "Columns of a CSV file to predict from; without it all others.", only=EXAMPLES
     )
     holdout_groups: tuple[str, ...] = option(
-        (), "Identities GROUP/NAME of these groups (alphabets, say) are held out, in place of a share."
+        (),
+        "Identities GROUP/NAME of these groups (alphabets, say) are held out, in place of a share.",
+        only={**IDENTITIES, "val": ("",)},
     )
-    target: tuple[str, ...] = option((), "Columns of a CSV file to predict.")
-    features: tuple[str, ...] = option((), "Columns of a CSV file to predict from; without it all others.")
     orientations: Literal[1, 4, 8] = option(
-        1, "4: each picture turned by 90, 180, 270 degrees is a further identity; 8: mirrored too. For symbols."
+        1,
+        "4: each picture turned by 90, 180, 270 degrees is a further identity; 8: mirrored too. For symbols.",
+        only=IDENTITIES,
     )
 
 
@@ -49,14 +80,16 @@ class Data:
 class Preprocessing:
     """From a picture file to the network's input. Part of a model: enroll, evaluate and train all obey it."""
 
-    height: int = option(64, "Input height in pixels.", low=8, high=2048)
-    width: int = option(64, "Input width in pixels.", low=8, high=2048)
-    color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.")
+    height: int = option(64, "Input height in pixels.", low=8, high=2048, only=PICTURES)
+    width: int = option(64, "Input width in pixels.", low=8, high=2048, only=PICTURES)
+    color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.", only=PICTURES)
     fit: Literal["pad", "crop", "stretch", "ink"] = option(
-        "pad", "How a picture is brought to this shape; ink: a drawn symbol is found, centered, and its pen evened out."
+        "pad",
+        "How a picture is brought to this shape; ink: a drawn symbol is found, centered, and its pen evened out.",
+        only=PICTURES,
     )
-    mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.")
-    std: float = option(127.5, "Then divided by.", low=1e-6)
+    mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.", only=PICTURES)
+    std: float = option(127.5, "Then divided by.", low=1e-6, only=PICTURES)
 
     @property
     def channels(self) -> int:
@@ -69,16 +102,18 @@ class Network:
 
     name: str = option("conv", "Registered network: conv or mlp.", flag="network")
     channels: tuple[int, ...] = option(
-        (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1
+        (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1, only=CONV
     )
-    depth: int = option(1, "Convolutions in each conv stage.", low=1, high=8)
+    depth: int = option(1, "Convolutions in each conv stage.", low=1, high=8, only=CONV)
     norm: Literal["batch", "group"] = option(
-        "batch", "Normalization of the conv stages; group does not depend on how a batch is divided."
+        "batch", "Normalization of the conv stages; group does not depend on how a batch is divided.", only=CONV
     )
-    hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.", low=1)
-    activation: Literal["relu", "sigmoid", "tanh"] = option("relu", "Of the hidden layers of an mlp.")
-    output: Literal["linear", "sigmoid"] = option("linear", "Of the last layer, where no embedding is learned.")
-    embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096)
+    hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.", low=1, only=MLP)
+    activation: Literal["relu", "sigmoid", "tanh"] = option("relu", "Of the hidden layers of an mlp.", only=MLP)
+    output: Literal["linear", "sigmoid"] = option(
+        "linear", "Of the last layer, where no embedding is learned.", only=EXAMPLES
+    )
+    embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096, only=IDENTITIES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,13 +126,21 @@ class Loss:
         "embeddings, quadratic for all else.",
         flag="loss",
     )
-    margin: float = option(0.2, "α of equation 2-7, squared L2.", low=0, high=4)
-    select: Literal["all", "semihard", "hard", "batch-hard"] = option("all", "Which triplets of a batch count.")
-    fallback: Literal["farthest", "hardest", "skip"] = option(
-        "farthest", "What semihard does with a positive that no negative is farther than."
+    margin: float = option(0.2, "α of equation 2-7, squared L2.", low=0, high=4, only=TRIPLETS)
+    select: Literal["all", "semihard", "hard", "batch-hard"] = option(
+        "all", "Which triplets of a batch count.", only=TRIPLETS
     )
-    soft: bool = option(False, "Softplus in place of the hinge (Hermans et al. 2017; batch-hard only).")
-    reduction: Literal["active", "mean", "sum"] = option("active", "Divide by active triplets, all, or nothing.")
+    fallback: Literal["farthest", "hardest", "skip"] = option(
+        "farthest",
+        "What semihard does with a positive that no negative is farther than.",
+        only={**TRIPLETS, "select": ("semihard",)},
+    )
+    soft: bool = option(
+        False, "Softplus in place of the hinge (Hermans et al. 2017).", only={**TRIPLETS, "select": ("batch-hard",)}
+    )
+    reduction: Literal["active", "mean", "sum"] = option(
+        "active", "Divide by active triplets, all, or nothing.", only=TRIPLETS
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,11 +148,11 @@ class Batch:
     """What one update sees: m examples; for embeddings P identities, K pictures each."""
 
     size: int | Literal["all"] = option(
-        32, "m, examples in a batch; all is full gradient descent.", flag="batch_size", low=1
+        32, "m, examples in a batch; all is full gradient descent.", flag="batch_size", low=1, only=EXAMPLES
     )
     chunk: int = option(0, "Examples in memory at once; 0 is the whole batch.", flag="chunk_size", low=0)
-    identities: int = option(16, "P, identities in a batch.", low=2)
-    pictures: int = option(8, "K, pictures of each.", low=2)
+    identities: int = option(16, "P, identities in a batch.", low=2, only=IDENTITIES)
+    pictures: int = option(8, "K, pictures of each.", low=2, only=IDENTITIES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +161,9 @@ class Optimizer:
 
     name: Literal["sgd", "momentum", "adagrad", "adamw"] = option("momentum", "Update rule.", flag="optimizer")
     learning_rate: float = option(0.1, "η of equation 2-3.", low=0)
-    momentum: float = option(0.9, "Share of the last step that is kept (momentum only).", low=0, high=0.9999)
+    momentum: float = option(
+        0.9, "Share of the last step that is kept.", low=0, high=0.9999, only={"optimizer": ("momentum",)}
+    )
     weight_decay: float = option(5e-4, "Pull of the weights towards zero.", low=0)
     schedule: Literal["constant", "step", "cosine", "one-cycle"] = option(
         "one-cycle", "How η changes over the updates; step divides it by 10 at 50 % and 75 %."
@@ -131,12 +176,24 @@ class Training:
     """How long, and where."""
 
     epochs: int = option(30, "Times that every example is seen.", low=1)
-    augment: float = option(1.0, "Strength of the random changes of pictures; 0 for none.", low=0, high=10)
-    elastic: float = option(0.0, "Strength of random smooth bends of pictures; 0 for none.", low=0, high=10)
-    strokes: float = option(
-        0.0, "Strength of random changes in the width of strokes, for drawn symbols; 0 for none.", low=0, high=10
+    augment: float = option(
+        1.0, "Strength of the random changes of pictures; 0 for none.", low=0, high=10, only=PICTURES
     )
-    patience: int = option(0, "Stop after so many epochs without a better held-out figure; 0 for never.", low=0)
+    elastic: float = option(
+        0.0, "Strength of random smooth bends of pictures; 0 for none.", low=0, high=10, only=PICTURES
+    )
+    strokes: float = option(
+        0.0,
+        "Strength of random changes in the width of strokes, for drawn symbols; 0 for none.",
+        low=0,
+        high=10,
+        only=PICTURES,
+    )
+    patience: int = option(
+        0,
+        "Stop after so many epochs without a better held-out figure, with the best one's weights; 0: never.",
+        low=0,
+    )
     checkpoint_every: int = option(0, "Updates between checkpoints; 0 is once an epoch.", low=0)
     seed: int = option(0, "Makes a run repeatable.", low=0)
     device: str = option("auto", "auto, cpu or cuda.")
@@ -230,6 +287,29 @@ class Setting:
     help: str
     low: float | None
     high: float | None
+    only: Only
+
+    @property
+    def about(self) -> str:
+        """Its help, and with what it has an effect."""
+        others = [
+            f"--{flag} {' or '.join(value for value in values if value != 'auto')}"
+            for flag, values in self.only.items()
+            if any(values)
+        ]
+        return f"{self.help} Only with {', '.join(others)}." if others else self.help
+
+    def of(self, recipe: Recipe) -> Any:
+        """Its value."""
+        return getattr(getattr(recipe, self.table), self.name)
+
+    def idle(self, recipe: Recipe) -> tuple[str, str] | None:
+        """The flag, and its value in the recipe, with which this setting has no effect; None where it has one."""
+        for flag, values in self.only.items():
+            found = _by_flag()[flag].of(recipe)
+            if found not in values:
+                return flag, found
+        return None
 
 
 def settings() -> Iterator[Setting]:
@@ -242,7 +322,13 @@ def settings() -> Iterator[Setting]:
             yield Setting(
                 table=table.name, name=field.name, flag=meta["flag"] or field.name, type=hints[field.name],
                 default=field.default, help=meta["help"], low=meta["low"], high=meta["high"],
+                only=meta["only"],
             )  # fmt: skip
+
+
+@functools.cache
+def _by_flag() -> dict[str, Setting]:
+    return {setting.flag: setting for setting in settings()}
 
 
 def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
@@ -253,7 +339,7 @@ def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Reci
     """
     recipe: Recipe = checked(Recipe, tables, where=where)
     for setting in settings():
-        value = getattr(getattr(recipe, setting.table), setting.name)
+        value = setting.of(recipe)
         for number in value if isinstance(value, tuple) else (value,):
             _refuse_out_of_range(setting, number, where)
     return recipe
@@ -291,17 +377,44 @@ def read_recipe(path: str | Path) -> Recipe:
 def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
     """`recipe` with some settings replaced, named as on the command line.
 
+    What they deprive of its effect, such as the margin of another loss, goes back to its default.
+
+    Raises:
+        RecipeError: a wrong flag, type or value, or a flag without effect.
+
     Example:
         >>> with_flags(Recipe(), epochs=3, data="photos").data.path
         'photos'
     """
-    by_flag = {setting.flag: setting for setting in settings()}
-    tables = to_plain(recipe)
+    by_flag, tables = _by_flag(), to_plain(recipe)
     for flag, value in flags.items():
         if flag not in by_flag:
             raise _wrong_key(flag, list(by_flag), "the flags")
         tables[by_flag[flag].table][by_flag[flag].name] = value
+    combined = recipe_from(tables, where="the flags")
+    for setting in by_flag.values():
+        if (reason := setting.idle(combined)) and setting.flag in flags:
+            raise _without_effect(f"--{setting.flag.replace('_', '-')}", setting, *reason)
+        if reason and not setting.idle(recipe):
+            tables[setting.table][setting.name] = setting.default
     return recipe_from(tables, where="the flags")
+
+
+def refuse_without_effect(recipe: Recipe, *, where: str = "the recipe") -> None:
+    """Refuse a recipe that sets what has no effect in it. Defaults and empty lists do not count as set.
+
+    Raises:
+        RecipeError: it does; says what stands against it.
+    """
+    for setting in _by_flag().values():
+        if setting.of(recipe) not in (setting.default, ()) and (reason := setting.idle(recipe)):
+            raise _without_effect(f"{where}: {setting.table}.{setting.name}", setting, *reason)
+
+
+def _without_effect(name: str, setting: Setting, flag: str, found: str) -> RecipeError:
+    fitting = [value for value in setting.only[flag] if value not in ("", "auto")]
+    hint = f"Leave it out, or take --{flag} {' or '.join(fitting)}." if fitting else "Leave it out."
+    return RecipeError(f"{name} has no effect with --{flag} {found}.", hint=hint)
 
 
 def write_recipe(recipe: Recipe) -> str:

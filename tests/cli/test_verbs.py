@@ -50,6 +50,12 @@ def test_every_verb_has_help_with_an_example(type: Type, verb: str) -> None:
     assert f"Example: firstsight {verb}" in " ".join(answer.out.split())
 
 
+def test_help_says_with_what_a_flag_has_an_effect(type: Type) -> None:
+    shown = " ".join(type("train", "--help").out.replace("│", " ").split())
+    assert "pictures of each. Only with --task embedding." in shown
+    assert "Only with --task embedding, --loss triplet, --select semihard." in shown
+
+
 def test_the_version(type: Type) -> None:
     assert type("--version").out.strip() == "0.1.0"
 
@@ -128,6 +134,59 @@ def test_flags_go_before_the_recipe(type: Type, photos: Path, tmp_path: Path) ->
     assert "seed = 3\n" in written
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("trial", [("--dry-run",), ("--overfit", 8)])
+def test_a_trial_leaves_nothing_behind(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: tuple[Any, ...]
+) -> None:
+    """Neither where --out says, though a run is there, nor where it is typed."""
+    monkeypatch.chdir(tmp_path)
+    before = contents(trained)
+    assert any(name.startswith("checkpoint/") for name in before)
+    words = ("train", "--data", photos, *SMALL, "--margin", 1, *trial)
+    for more in (("--out", trained), ("--out", trained, "--resume"), ("--json",)):
+        answer = type(*words, *more)
+        assert (answer.code, "Traceback" in answer.err) == (0, False), answer.err
+    assert contents(trained) == before
+    assert set(contents(tmp_path)) == {name for name in contents(tmp_path) if name.startswith("cache/")}
+
+
+def test_a_dry_run_for_the_eye_and_for_programs(type: Type, photos: Path) -> None:
+    shown = type("train", "--data", photos, *SMALL, "--dry-run")
+    assert shown.code == 0
+    for words in ("0.0 Conv2d", "8 x 16 x 16", "50 pictures of 10 identities", "a batch of them was measured", "about"):
+        assert words in shown.out
+    figures = only(type("train", "--data", photos, *SMALL, "--dry-run", "--json").out)
+    assert figures["batch_shape"] == [12, 1, 16, 16]
+
+
+def test_overfitting_ends_in_yes_or_no(type: Type, photos: Path) -> None:
+    words = ("train", "--data", photos, *SMALL, "--overfit", 8)
+    proven = type(*words, "--margin", 1)
+    assert (proven.code, "The wiring is proven" in proven.out) == (0, True)
+    unproven = type(*words, "--margin", 0)
+    assert (unproven.code, "The wiring is not proven" in unproven.out) == (1, True)
+    figures = only(type(*words, "--margin", 1, "--json").out)
+    assert (figures["proven"], figures["identities"], figures["pictures"]) == (True, 3, 8)
+
+
+def test_a_run_goes_on_from_its_folder_alone(type: Type, photos: Path, tmp_path: Path) -> None:
+    """Killed before its first checkpoint, it begins anew by its own recipe; and the whole command works as well."""
+    words = ("train", "--data", photos, *SMALL, "--epochs", 1, "--json")
+    figures = only(type(*words, "--out", tmp_path / "peer").out)
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(tmp_path / "peer" / "recipe.toml", out)
+    assert only(type("train", "--resume", "--out", out, "--json").out)["model_identity"] == figures["model_identity"]
+    shutil.rmtree(out / "model")
+    assert only(type(*words, "--resume", "--out", out).out)["model_identity"] == figures["model_identity"]
+    tried = type("train", "--resume", "--out", out, "--dry-run", "--json")
+    assert only(tried.out)["epochs"] == 1
+
+
 def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
     gallery = ("--gallery", tmp_path / "gallery.sqlite")
     for name in ("p0", "p1"):
@@ -189,6 +248,13 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("identify", "x.png", "--model", "nowhere"), "does not exist"),
         (("train",), "--out"),
         (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
+        (("train", "--resume", "--out", "x"), "There is no run in x to go on with. Begin one: firstsight train --data"),
+        (("train", "--resume"), "Where is the run to be written? Add --out runs/mine."),
+        (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
+        (("train", "--data", "x", "--dry-run", "--overfit", "9"), "--dry-run and --overfit are two trials."),
+        (("train", "--data", "x", "--overfit", "3"), "--overfit 3 is too few: the least are 4 pictures"),
+        (("train", "--out", "run", "--batch-size", "9"), "--batch-size has no effect with --task embedding."),
+        (("train", "idle.toml", "--out", "run"), "the recipe: loss.margin has no effect with --task regression."),
         (("train", "--out", "run", "--epoch", "3"), "--epochs"),
         (("train", "--out", "run", "--epochs", "many"), "many"),
         (("train", "none.toml", "--out", "run"), "none.toml cannot be read: No such file or directory."),
@@ -209,6 +275,7 @@ def test_a_mistake_is_one_sentence_and_a_hint(
     type: Type, words: tuple[str, ...], said: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("idle.toml").write_text('data = { task = "regression", path = "x.csv" }\nloss = { margin = 0.5 }\n')
     answer = type(*(word.format(trained=trained) for word in words))
     assert answer.code == 2
     assert said in " ".join(answer.err.split())

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from firstsight.data.files import FolderFiles
 from firstsight.data.identities import (
     PictureSet,
+    few_pictures,
     find_pictures,
     open_pictures,
     require_identities,
@@ -398,3 +399,23 @@ def test_names_without_groups(tmp_path: Path) -> None:
     pictures = open_pictures(write_folder(tmp_path / "flat", {"a/1.png": b"", "b/1.png": b""}))
     with pytest.raises(DataError, match="has no group Latin. Groups: none: identities are named GROUP/NAME."):
         split_by_group(pictures, ["Latin"])
+
+
+@pytest.mark.parametrize(
+    ("count", "each", "expected"),
+    [
+        (4, 8, {"a": 2, "b": 2}),
+        (6, 2, {"a": 2, "b": 2, "d": 2}),
+        (7, 8, {"a": 3, "b": 2, "d": 2}),
+        (8, 8, {"a": 4, "b": 2, "d": 2}),
+        (9, 3, {"a": 3, "b": 2, "d": 3}),
+        (99, 99, {"a": 5, "b": 2, "d": 6}),
+    ],
+)
+def test_a_few_pictures_are_pairs_of_several_identities(
+    tmp_path: Path, count: int, each: int, expected: dict[str, int]
+) -> None:
+    sizes = {"a": 5, "b": 2, "c": 1, "d": 6}
+    entries = {f"{name}/{i}.png": b"" for name, size in sizes.items() for i in range(size)}
+    few = few_pictures(open_pictures(write_folder(tmp_path, entries)), count, each=each)
+    assert Counter(few.names[label] for label in few.labels) == expected

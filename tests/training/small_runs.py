@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from firstsight.config import Columns, ModelConfig, Recipe, with_flags
 from firstsight.models.registry import build_network
+from firstsight.training.checkpoint import Place
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import LossFunction, make_loss
@@ -112,18 +113,37 @@ def weights_digest(network: nn.Module) -> str:
     return hashlib.sha256(save(state)).hexdigest()
 
 
-def run_into(folder: Path, *, on_update: Callable[[Update], None] = lambda update: None, **flags: Any) -> nn.Module:
-    """Train into a folder as the verb does: metrics.jsonl, checkpoint/, and at the end the digest of the weights."""
+def run_into(
+    folder: Path,
+    *,
+    on_update: Callable[[Update], None] = lambda update: None,
+    figures: Sequence[float] = (),
+    **flags: Any,
+) -> nn.Module:
+    """Train into a folder as the verb does: metrics.jsonl, checkpoint/, and at the end the digest of the weights.
+
+    `figures` are the held-out ones of the epochs, for early stopping.
+    """
     network, loss, feed, recipe = parts(**flags)
+    epochs: list[int] = []
+
+    def validate(network: nn.Module) -> float:
+        return figures[epochs[-1] - 1]
+
     with metrics_file(folder / "metrics.jsonl") as metrics:
 
+        def start(place: Place) -> None:
+            epochs.append(place.epoch)
+            metrics.start(place)
+
         def note(update: Update) -> None:
+            epochs.append(update.epoch)
             on_update(update)
             metrics.add(update)
 
         fit(
             network, loss, feed, recipe, device=CPU, checkpoint=folder / "checkpoint",
-            on_update=note, on_start=metrics.start, on_checkpoint=metrics.flush,
+            on_update=note, on_start=start, on_checkpoint=metrics.flush, validate=validate if figures else None,
         )  # fmt: skip
     (folder / "digest").write_text(weights_digest(network))
     return network

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from small_runs import CPU
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Preprocessing, Recipe, with_flags
+from firstsight.config import ModelConfig, Network, Preprocessing, Recipe, with_flags
 from firstsight.functional.losses import quadratic_loss
 from firstsight.models.registry import build_network
 from firstsight.training.feed import Feed, example_feed
@@ -161,10 +161,12 @@ def test_each_update_reports_the_loss_before_it() -> None:
 
 
 def picture_network(name: str) -> nn.Module:
-    flags: dict[str, Any] = {"network": name, "channels": (3, 4), "norm": "group", "hidden": (5,), "activation": "tanh"}
-    recipe = with_flags(Recipe(), **flags)
+    tables = {
+        "mlp": Network(name="mlp", hidden=(5,), activation="tanh"),
+        "conv": Network(channels=(3, 4), norm="group"),
+    }
     shape = Preprocessing(height=8, width=8, color="gray")
-    config = ModelConfig(task="classification", network=recipe.network, preprocessing=shape, outputs=("a", "b"))
+    config = ModelConfig(task="classification", network=tables[name], preprocessing=shape, outputs=("a", "b"))
     return build_network(config).double()
 
 

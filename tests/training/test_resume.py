@@ -4,6 +4,7 @@ bit, and metrics.jsonl has each update once."""
 import errno
 import itertools
 import json
+import math
 import os
 import random
 import resource
@@ -29,7 +30,7 @@ from firstsight.errors import ModelError, StorageError, UserError
 from firstsight.training import checkpoint as checkpoints
 from firstsight.training.loop import Stopped, Update, fit
 from firstsight.workflows import train_run
-from firstsight.workflows.train_run import train
+from firstsight.workflows.train_run import recipe_of_run, train
 
 
 class PowerCutError(Exception):
@@ -61,13 +62,24 @@ def require_the_same(folder: Path, peer: Path) -> None:
     assert [path.name for path in (folder / "checkpoint").iterdir()] == [checkpoints.FILE], "nothing half-written"
 
 
+def read_place(folder: Path) -> checkpoints.Place:
+    """Where a checkpoint says that the run is."""
+    with safe_open(folder / "checkpoint" / checkpoints.FILE, framework="pt") as file:
+        return checkpoints.Place(**json.loads(file.metadata()["run"])["place"])
+
+
 KILLED = {"checkpoint_every": 2, "norm": "group"}
+EARLY: dict[str, Any] = {
+    "task": "regression", "checkpoint_every": 3, "epochs": 9, "patience": 2, "batch_size": 16,
+    "figures": [0.3, 0.9, 0.5, 0.7],
+}  # fmt: skip
+"""Two updates an epoch; the second is the best, the fourth the last."""
 
 
-def killed(children: Nursery, folder: Path, moment: int) -> bool:
+def killed(children: Nursery, folder: Path, moment: int, flags: dict[str, Any] = KILLED) -> bool:
     """Let a process train into a folder until its `moment`-th moment; say whether it lived to see it."""
     folder.mkdir(exist_ok=True)
-    codes = children.run("train_until_killed", folder=str(folder), kill_at=moment, flags=KILLED)
+    codes = children.run("train_until_killed", folder=str(folder), kill_at=moment, flags=flags)
     assert codes in ([0], [-signal.SIGKILL])
     assert (folder / "digest").exists() == (codes == [0]), "a process that was killed was in mid-work"
     return codes != [0]
@@ -100,6 +112,23 @@ def test_killed_again_and_again(children: Nursery, tmp_path: Path, every_so_ofte
     assert origins == sorted(origins)
     assert len(set(origins)) > 2, "each part says from where it was resumed"
     assert all(origin < row["number"] for origin, row in zip(origins, read_metrics(folder), strict=True))
+
+
+def test_killed_at_each_moment_of_early_stopping(children: Nursery, tmp_path: Path) -> None:
+    """The best weights so far are never lost, nor those of another epoch."""
+    assert not killed(children, tmp_path / "peer", 0, EARLY)
+    bests = set()
+    for moment in itertools.count(1):
+        folder = tmp_path / f"killed{moment}"
+        if not killed(children, folder, moment, EARLY):
+            break
+        if (folder / "checkpoint" / checkpoints.FILE).exists():
+            bests.add(read_place(folder).best_epoch)
+        assert not killed(children, folder, 0, EARLY)
+        require_the_same(folder, tmp_path / "peer")
+        assert [row["held_out"] for row in read_metrics(folder)[1::2]] == EARLY["figures"]
+    assert moment > 20
+    assert bests == {1, 2}, "kills came before and after the best epoch"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +225,34 @@ def test_early_stopping_counts_on_after_a_resume(tmp_path: Path, stop_at: int) -
     run = early(figures, tmp_path / "run", seen)
     assert seen[-1] == 20
     assert weights_digest(run.network) == weights_digest(early(figures, tmp_path / "peer", []).network)
+    assert not run.network.training
+
+
+@pytest.mark.parametrize("figures", [[0.3, 0.8, 0.8, 0.7], [0.9, 0.8, 0.7], [math.nan, 0.5, 0.1, math.nan]])
+def test_early_stopping_ends_with_the_weights_of_the_best_epoch(tmp_path: Path, figures: list[float]) -> None:
+    """The oracle notes the weights after each epoch."""
+    run = parts(task="regression", patience=2, epochs=9)
+    weights: list[str] = []
+
+    def validate(network: nn.Module) -> float:
+        weights.append(weights_digest(network))
+        return figures[len(weights) - 1]
+
+    place = fit(*run, device=CPU, validate=validate)
+    best = max(range(len(figures)), key=lambda epoch: -math.inf if math.isnan(figures[epoch]) else figures[epoch])
+    assert (len(weights), place.epoch - 1) == (len(figures), len(figures))
+    assert (place.best_epoch, place.best) == (best + 1, figures[best])
+    assert weights_digest(run.network) == weights[best]
+    assert len(set(weights)) == len(weights)
+
+
+def test_without_patience_the_last_weights_are_kept(tmp_path: Path) -> None:
+    run = parts(task="regression", epochs=2, checkpoint_every=1)
+    fit(*run, device=CPU, checkpoint=tmp_path)
+    state = load_file(tmp_path / checkpoints.FILE)
+    assert not any(name.startswith("best.") for name in state)
+    for name, weight in run.network.state_dict().items():
+        assert torch.equal(weight, state[f"network.{name}"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -209,7 +266,7 @@ def test_a_signal_lets_the_update_end_and_writes_a_checkpoint(tmp_path: Path, nu
         if update.number == 4:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(Stopped, match="^Repeat the command with --resume to go on.$"):
+    with pytest.raises(Stopped, match="^Go on with: firstsight train --resume --out .*/stopped$"):
         run_into(folder, on_update=interrupt, checkpoint_every=100)
     assert signal.getsignal(number) is before
     assert [row["number"] for row in read_metrics(folder)] == [1, 2, 3, 4]
@@ -274,7 +331,9 @@ def test_a_disk_that_fails_when_flushed(tmp_path: Path, monkeypatch: pytest.Monk
 
     run = parts()
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StorageError, match="No space left on device. .* free space, then repeat .* with --resume"):
+    with pytest.raises(
+        StorageError, match="No space left on device. .* free space, then type: firstsight train --resume --out"
+    ):
         fit(*run, device=CPU, checkpoint=tmp_path / "checkpoint")
     assert not list((tmp_path / "checkpoint").iterdir())
 
@@ -319,7 +378,9 @@ def test_a_checkpoint_without_a_header_is_not_ours(stopped: Path) -> None:
 
 
 def test_a_checkpoint_of_another_recipe(stopped: Path) -> None:
-    said = "is of a run with another recipe or other data. Repeat the command that began it, or name another --out"
+    said = (
+        "is of a run with another recipe or other data. Go on with its own: firstsight train --resume --out .*, or name"
+    )
     with pytest.raises(ModelError, match=said):
         run_into(stopped, checkpoint_every=3, learning_rate=0.06)
 
@@ -367,10 +428,10 @@ TYPED = (
 )  # fmt: skip
 
 
-def typed(data: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
+def typed(out: Path, *words: str) -> "subprocess.Popen[str]":
     """`firstsight train` as a user starts it, one thread."""
     return subprocess.Popen(
-        [sys.executable, "-m", "firstsight", "train", "--data", str(data), "--out", str(out), *TYPED, *more],
+        [sys.executable, "-m", "firstsight", "train", "--out", str(out), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -389,23 +450,23 @@ def struck(process: "subprocess.Popen[str]", line: int, number: signal.Signals) 
 
 def test_the_verb_is_resumed_after_a_kill_and_interrupts(tmp_path: Path) -> None:
     """The whole road by real processes: killed while it writes checkpoints all the time, then Ctrl-C, then SIGTERM;
-    each part takes up where the one before it was struck down."""
+    each part takes up where the one before it was struck down, told no more than where that is."""
     data = write_identities(tmp_path / "photos", identities=8, each=4)
     out, done, dice = tmp_path / "run", 0, random.Random()
-    with typed(data, tmp_path / "peer") as peer:
+    words = ("--data", str(data), *TYPED)
+    with typed(tmp_path / "peer", *words) as peer:
         for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
-            code, said = struck(typed(data, out, "--resume"), dice.randint(2, 3), number)
+            code, said = struck(typed(out, *([] if done else words), "--resume"), dice.randint(2, 3), number)
             assert not (out / "model").exists(), "it came in mid-work"
-            with safe_open(out / "checkpoint" / checkpoints.FILE, framework="pt") as file:
-                place = json.loads(file.metadata()["run"])["place"]["number"]
+            place = read_place(out).number
             assert done < place < UPDATES
             done = place
             if number == signal.SIGKILL:
                 assert code == -signal.SIGKILL
             else:
                 assert code == 130
-                assert said.endswith("Interrupted.\nRepeat the command with --resume to go on.\n")
-        with typed(data, out, "--resume") as last:
+                assert said.endswith(f"Interrupted.\nGo on with: firstsight train --resume --out {out}\n")
+        with typed(out, "--resume") as last:
             last.communicate()
         peer.communicate()
     assert (peer.returncode, last.returncode) == (0, 0)
@@ -430,9 +491,15 @@ def test_an_interrupted_run_is_not_begun_anew_unasked(tmp_path: Path) -> None:
     with pytest.raises(PowerCutError):
         train(recipe, out=out, on_progress=power_cut)
     before = (out / "checkpoint" / checkpoints.FILE).read_bytes()
-    with pytest.raises(UserError, match="run holds a run that was interrupted. Add --resume to go on with it, or name"):
+    with pytest.raises(
+        UserError, match="run holds a run that was interrupted. Go on with: firstsight train --resume --out .*, or name"
+    ):
         train(recipe, out=out)
     assert (out / "checkpoint" / checkpoints.FILE).read_bytes() == before
+    with pytest.raises(ModelError, match="is of a run with another recipe"):
+        train(with_flags(recipe, epochs=9), out=out, resume=True)
+    recipe = recipe_of_run(out)
+    assert recipe.training.epochs == PICTURES["epochs"], "the mistake has not replaced it"
     assert train(recipe, out=out, resume=True).model.identity == train(recipe, out=tmp_path / "peer").model.identity
 
 

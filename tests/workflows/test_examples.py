@@ -387,11 +387,11 @@ def test_the_quadratic_loss_of_classes_is_that_of_one_hot_targets(plants: Path, 
     assert "Nothing was held out to measure on" in (run.folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_idx_pictures_are_told_apart(tmp_path: Path, network: str) -> None:
+@pytest.mark.parametrize("network", [{"hidden": (8,)}, {"network": "conv", "channels": (8,), "norm": "group"}])
+def test_idx_pictures_are_told_apart(tmp_path: Path, network: dict[str, Any]) -> None:
     data = write_digits(tmp_path / "idx", "train", ".gz")
     val = write_digits(tmp_path / "idx", "t10k", ".gz", count=30, seed=1)
-    flags = GROUPS | {"network": network, "channels": (8,), "norm": "group", "augment": 0.0}
+    flags = {name: value for name, value in GROUPS.items() if name != "hidden"} | network | {"augment": 0.0}
     run = learn(data, tmp_path / "run", **flags, val=val)
     assert (run.figures["accuracy"], run.figures["examples"]) == (1.0, 30)
 
@@ -413,3 +413,36 @@ def test_patience_ends_a_run_that_gets_no_better(plants: Path, tmp_path: Path) -
     """At rate 0 the second epoch is as good as the first: with a patience of 2, three epochs are seen of 20."""
     run = learn(plants, tmp_path / "run", **GROUPS | {"learning_rate": 0.0}, target=("kind",), patience=2)
     assert {row["epoch"] for row in run.updates} == {1, 2, 3}
+    assert (run.model.config.trained["epochs"], run.model.config.trained["best_epoch"]) == (3, 1)
+
+
+def test_who_waits_sees_epoch_loss_and_the_last_held_out_figure(plants: Path, tmp_path: Path) -> None:
+    """The oracle are the rows of metrics.jsonl, where the last update of each epoch has the figure."""
+    recipe = with_flags(Recipe(), data=str(plants), target=("kind",), patience=9, **GROUPS | {"epochs": 3})
+    seen: list[dict[str, Any]] = []
+
+    def on_progress(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        if stage == "Training":
+            seen.append(figures)
+            if len(seen) == 20:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out=tmp_path / "run", on_progress=on_progress)
+    train(recipe, out=tmp_path / "run", resume=True, on_progress=on_progress)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    held_out = {row["number"]: row["held_out"] for row in rows if "held_out" in row}
+    assert list(held_out) == [8, 16, 24]
+    assert [figures["epoch"] for figures in seen[:20]] == ["1/3"] * 8 + ["2/3"] * 8 + ["3/3"] * 4
+    assert [figures.get("accuracy") for figures in seen[:20]] == ([None] * 7 + [held_out[8]] * 8 + [held_out[16]] * 5)
+    assert [figures["accuracy"] for figures in seen[20:]] == [held_out[16]] * 7 + [held_out[24]]
+    assert all(figures["examples/s"] > 0 and figures["loss"] > 0 for figures in seen)
+
+
+def test_patience_keeps_the_model_of_the_best_epoch(plants: Path, tmp_path: Path) -> None:
+    """The oracle is the model that as many epochs give which the best one closed, at a rate that does not change."""
+    flags = GROUPS | {"learning_rate": 0.3, "epochs": 8, "target": ("kind",), "hidden": (2,)}
+    run = learn(plants, tmp_path / "run", **flags, patience=8)
+    best = run.model.config.trained["best_epoch"]
+    assert best < 8
+    assert run.model.identity == learn(plants, tmp_path / "peer", **flags | {"epochs": best}).model.identity

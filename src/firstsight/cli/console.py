@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -79,17 +80,27 @@ def _on_bars(bars: Progress) -> OnProgress:
 
 def _on_lines() -> OnProgress:
     shown: dict[str, int] = {}
+    began: dict[str, tuple[float, int]] = {}
 
     def show(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
         tenth = 10 * done // max(total, 1)
-        if shown.get(stage) != tenth:
-            shown[stage] = tenth
-            print(f"{stage}: {done}/{total} {_text(figures)}".rstrip(), file=sys.stderr, flush=True)
+        if shown.get(stage) == tenth:
+            return
+        shown[stage] = tenth
+        start, before = began.setdefault(stage, (time.monotonic(), done))
+        if before < done < total:
+            seconds = (time.monotonic() - start) * (total - done) / (done - before)
+            figures = figures | {"left": timedelta(seconds=round(seconds))}
+        print(f"{stage}: {done}/{total} {_text(figures)}".rstrip(), file=sys.stderr, flush=True)
 
     return show
 
 
 def _text(figures: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
-    )
+    return "  ".join(f"{name} {_number(figure)}" for name, figure in figures.items())
+
+
+def _number(figure: Any) -> str:
+    if not isinstance(figure, float):
+        return str(figure)
+    return f"{figure:,.0f}" if abs(figure) >= 1000 else f"{figure:.3g}"

@@ -43,7 +43,7 @@ def _annotation(setting: Setting, group: Group) -> Any:
     return Annotated[
         setting.type | None,
         Parameter(
-            help=setting.help,
+            help=setting.about,
             group=group,
             show_default=(lambda _: default) if default else False,
             consume_multiple=isinstance(setting.default, tuple),

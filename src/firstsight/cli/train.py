@@ -1,19 +1,32 @@
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Json, Out, with_recipe_flags
+from firstsight.cli.options import Json, with_recipe_flags
+from firstsight.errors import UserError
+
+if TYPE_CHECKING:
+    from firstsight.config import Recipe
+    from firstsight.workflows.train_run import Run
 
 
 @with_recipe_flags
 def train(
     recipe: Annotated[Path | None, Parameter(help="A TOML recipe; flags go before what it says.")] = None,
     *,
-    out: Out,
-    resume: Annotated[bool, Parameter(help="Go on with a run that was interrupted.")] = False,
+    out: Annotated[Path | None, Parameter(help="The run folder to write; trials write none.")] = None,
+    resume: Annotated[bool, Parameter(help="Go on with an interrupted run: --resume --out OUT is enough.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(help="Try it: a few batches through every stage, then shapes, parameters and times.")
+    ] = False,
+    overfit: Annotated[
+        int | None, Parameter(help="Prove the wiring: learn so few examples by heart; exit code 1 where that fails.")
+    ] = None,
+    tensorboard: Annotated[bool, Parameter(help="Also write curves for tensorboard --logdir OUT/tensorboard.")] = False,
     json: Json = False,
     **flags: Any,
 ) -> int:
@@ -24,29 +37,89 @@ def train(
     Example: firstsight train --data photos --out runs/mine --epochs 20
     """
     from firstsight.config import Recipe, read_recipe, with_flags
+
+    given = {flag: value for flag, value in flags.items() if value is not None}
+    if resume and out and recipe is None and not given:
+        from firstsight.workflows.train_run import recipe_of_run
+
+        resolved = recipe_of_run(out)
+    else:
+        resolved = with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
+    if dry_run and overfit is not None:
+        raise UserError("--dry-run and --overfit are two trials.", hint="Give one of them, then the other.")
+    if dry_run:
+        return _dry_run(resolved, json)
+    if overfit is not None:
+        return _overfit(resolved, overfit, json)
+    if out is None:
+        raise UserError("Where is the run to be written?", hint="Add --out runs/mine.")
+    return _train(resolved, out, json, resume=resume, tensorboard=tensorboard)
+
+
+def _train(recipe: "Recipe", out: Path, json: bool, *, resume: bool, tensorboard: bool) -> int:
     from firstsight.training.ranks import rank
     from firstsight.workflows.train_run import train
 
-    given = {flag: value for flag, value in flags.items() if value is not None}
     with progress(quiet=json) as on_progress:
-        run = train(
-            with_flags(read_recipe(recipe) if recipe else Recipe(), **given),
-            out=out,
-            resume=resume,
-            on_progress=on_progress,
-            on_warning=lambda warning: err.print(warning, style="yellow", markup=False),
-        )
+        run = train(recipe, out=out, resume=resume, tensorboard=tensorboard, on_progress=on_progress, on_warning=_warn)
     if rank() != 0:
         return 0
     if json:
         print_json(run.to_json())
-        return 0
+    else:
+        _show(run)
+    return 0
+
+
+def _show(run: "Run") -> None:
     for table in run.outcome.tables:
         print_table(table.columns, table.rows, title=table.heading)
         console.print(table.caption, markup=False)
-    for path, reason in run.job.unreadable:
-        err.print(f"left out: {path}: {reason}", markup=False)
+    _say_unreadable(run.job.unreadable)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
+    if (run.folder / "tensorboard").exists():
+        console.print(f"curves: tensorboard --logdir {run.folder / 'tensorboard'}", markup=False)
     then = "enroll NAME PICTURE" if run.recipe.data.task == "embedding" else "predict --data DATA"
-    console.print(f"next:   firstsight {then} --model {out}", markup=False)
+    console.print(f"next:   firstsight {then} --model {run.folder}", markup=False)
+
+
+def _dry_run(recipe: "Recipe", json: bool) -> int:
+    from firstsight.training.ranks import rank
+    from firstsight.workflows.dry_run import dry_run
+
+    with progress(quiet=json) as on_progress:
+        found = dry_run(recipe, on_progress=on_progress)
+    if rank() != 0:
+        return 0
+    if json:
+        print_json(found.to_json())
+        return 0
+    layers = [
+        (f"{name} {kind}", " x ".join(map(str, shape)), f"{weights:,}") for name, kind, shape, weights in found.layers
+    ]
+    print_table(("layer", "output for one example", "parameters"), layers, title="Network")
+    print_table(("", "found"), found.rows(), title="Dry run: nothing was written")
+    _say_unreadable(found.unreadable)
     return 0
+
+
+def _overfit(recipe: "Recipe", examples: int, json: bool) -> int:
+    from firstsight.training.ranks import rank
+    from firstsight.workflows.overfit import overfit
+
+    with progress(quiet=json) as on_progress:
+        found = overfit(recipe, examples, on_progress=on_progress, on_warning=_warn)
+    if rank() == 0 and json:
+        print_json(found.to_json())
+    elif rank() == 0:
+        console.print(found.in_words(), markup=False)
+    return 0 if found.proven else 1
+
+
+def _warn(warning: str) -> None:
+    err.print(warning, style="yellow", markup=False)
+
+
+def _say_unreadable(pictures: Iterable[tuple[str, str]]) -> None:
+    for path, reason in pictures:
+        err.print(f"left out: {path}: {reason}", markup=False)

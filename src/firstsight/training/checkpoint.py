@@ -6,6 +6,7 @@ drawn at random depends on the seed and the place in the run alone (see randomne
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,31 +20,40 @@ from torch import Tensor, nn
 from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.config import Recipe, to_plain
 from firstsight.errors import ModelError, StorageError
+from firstsight.training.ranks import rank_count
 
 FILE = "state.safetensors"
+
+Weights = dict[str, Tensor]
+"""What `state_dict` gives: weights and running statistics by name."""
 
 
 @dataclass(frozen=True)
 class Place:
     """Where in a run: `number` updates are done, `batch` of them in epoch `epoch` (from 1).
 
-    `best` and `stale` are early stopping's: the best held-out figure, and the epochs since it.
+    `best`, `best_epoch` and `stale` are early stopping's: the best held-out figure, its epoch, the epochs since it.
     """
 
     number: int = 0
     epoch: int = 1
     batch: int = 0
     best: float | None = None
+    best_epoch: int = 0
     stale: int = 0
 
 
-def save_checkpoint(folder: Path, place: Place, key: str, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write the checkpoint; the one before it stays until this one is on the disk. `key` is that of `run_key`.
+def save_checkpoint(
+    folder: Path, place: Place, key: str, network: nn.Module, optimizer: torch.optim.Optimizer, best: Weights
+) -> None:
+    """Write the checkpoint; the one before it stays until this one is on the disk. `key` is that of `run_key`, `best`
+    the weights of the best epoch, empty without early stopping: in the one file, for they must never disagree.
 
     Raises:
         StorageError: it cannot be written (read-only, disk full); the one before it is whole.
     """
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     numbers: dict[str, Any] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
@@ -62,12 +72,14 @@ def save_checkpoint(folder: Path, place: Place, key: str, network: nn.Module, op
     except OSError as error:
         raise StorageError(
             f"The checkpoint {folder} cannot be written: {error.strerror}.",
-            hint="The one before it is whole: free space, then repeat the command with --resume.",
+            hint=f"The one before it is whole: free space, then type: {how_to_resume(folder)}",
         ) from error
 
 
-def load_checkpoint(folder: Path, key: str, network: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
-    """Bring network and optimizer to where they were; say where in the run that is.
+def load_checkpoint(
+    folder: Path, key: str, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[Place, Weights]:
+    """Bring network and optimizer to where they were; say where in the run that is, and give the best weights so far.
 
     Raises:
         ModelError: damaged, or of a run with another key or network.
@@ -86,23 +98,26 @@ def load_checkpoint(folder: Path, key: str, network: nn.Module, optimizer: torch
     if found != key:
         raise ModelError(
             f"The checkpoint {path} is of a run with another recipe or other data.",
-            hint="Repeat the command that began it, or name another --out.",
+            hint=f"Go on with its own: {how_to_resume(folder)}, or name another --out.",
         )
     try:
-        network.load_state_dict(
-            {name.removeprefix("network."): t for name, t in tensors.items() if _is(name, "network")}
-        )
+        network.load_state_dict(_part(tensors, "network"))
     except RuntimeError as error:
         raise ModelError(
             f"The checkpoint {path} is of another network.", hint="Give the network that began it, or another --out."
         ) from error
     state: dict[int, dict[str, Any]] = {}
-    for name, value in [*tensors.items(), *((f"optimizer.{key}", v) for key, v in header["optimizer"].items())]:
-        if _is(name, "optimizer"):
-            index, key = name.removeprefix("optimizer.").split(".", 1)
-            state.setdefault(int(index), {})[key] = value
+    for name, value in [*_part(tensors, "optimizer").items(), *header["optimizer"].items()]:
+        index, slot = name.split(".", 1)
+        state.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return place
+    return place, _part(tensors, "best")
+
+
+def how_to_resume(folder: Path) -> str:
+    """What to type to go on from the checkpoint in `folder`, which stands in that of the run."""
+    program = "firstsight" if rank_count() == 1 else "torchrun … -m firstsight"
+    return f"{program} train --resume --out {shlex.quote(str(folder.parent))}"
 
 
 def run_key(recipe: Recipe, plan: list[Tensor]) -> str:
@@ -117,5 +132,7 @@ def run_key(recipe: Recipe, plan: list[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _is(name: str, part: str) -> bool:
-    return name.startswith(f"{part}.")
+def _part(tensors: Weights, part: str) -> Weights:
+    """Those whose names begin with `part.`, without it."""
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,6 +1,7 @@
 """The loop: epochs of updates, from wherever a checkpoint left off. It reports through callbacks, and decides
 nothing else than when to stop."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,15 @@ from firstsight.config import Recipe
 from firstsight.errors import TrainingError
 from firstsight.models.conv import channels_last
 from firstsight.models.device import fitting_threads, pick_precision
-from firstsight.training.checkpoint import FILE, Place, load_checkpoint, run_key, save_checkpoint
+from firstsight.training.checkpoint import (
+    FILE,
+    Place,
+    Weights,
+    how_to_resume,
+    load_checkpoint,
+    run_key,
+    save_checkpoint,
+)
 from firstsight.training.feed import Feed
 from firstsight.training.loss import LossFunction, LossResult
 from firstsight.training.optimizer import learning_rate_at, make_optimizer
@@ -29,7 +38,10 @@ from firstsight.training.step import train_step
 
 @dataclass(frozen=True)
 class Update:
-    """What one update did. `number` and `epoch` count from 1; `progress` is the share of the run that is done."""
+    """What one update did. `number` and `epoch` count from 1; `progress` is the share of the run that is done.
+
+    `figures` are those of the loss; the last update of an epoch has `held_out` as well, where that is measured.
+    """
 
     number: int
     epoch: int
@@ -57,8 +69,8 @@ def fit(
     on_start: Callable[[Place], None] = lambda place: None,
     on_checkpoint: Callable[[], None] = lambda: None,
     validate: Callable[[nn.Module], float] | None = None,
-) -> None:
-    """Train `network` in place, for `recipe.training.epochs` epochs.
+) -> Place:
+    """Train `network` in place, for `recipe.training.epochs` epochs, and say where the run ended.
 
     Args:
         network: any module that maps the feed's inputs to what the loss takes.
@@ -71,7 +83,8 @@ def fit(
         on_update: called after each update.
         on_start: called once with the place that the run starts from.
         on_checkpoint: called before a checkpoint is written.
-        validate: gives a held-out figure after each epoch, the larger the better, for early stopping.
+        validate: gives a held-out figure after each epoch, the larger the better. The run ends after
+            `recipe.training.patience` epochs without a better one (0: it does not), with the weights of the best epoch.
 
     Raises:
         TrainingError: a loss that is not finite; says at which update.
@@ -80,9 +93,10 @@ def fit(
     channels_last(network.to(device)).train()
     optimizer = make_optimizer(network, recipe.optimizer)
     first_plan = feed.plan(1)
+    best: Weights = {}
     place, key = Place(), run_key(recipe, first_plan)
     if checkpoint and (checkpoint / FILE).exists():
-        place = load_checkpoint(checkpoint, key, network, optimizer)
+        place, best = load_checkpoint(checkpoint, key, network, optimizer)
     same_start(network, place.number)
     on_start(place)
 
@@ -91,9 +105,9 @@ def fit(
         stop = any_rank(interrupted(), device)
         if (due or stop) and checkpoint and rank() == 0:
             on_checkpoint()
-            save_checkpoint(checkpoint, place, key, network, optimizer)
+            save_checkpoint(checkpoint, place, key, network, optimizer, best)
         if stop:
-            raise Stopped("Repeat the command with --resume to go on." if checkpoint else "")
+            raise Stopped(f"Go on with: {how_to_resume(checkpoint)}" if checkpoint else "")
 
     step = _step(network, loss, optimizer, recipe, updates=recipe.training.epochs * len(first_plan))
     every = recipe.training.checkpoint_every
@@ -103,11 +117,17 @@ def fit(
             plan = feed.plan(place.epoch)
             for batch in range(place.batch, len(plan)):
                 place = replace(place, number=place.number + 1, batch=batch + 1)
-                on_update(_update(step, feed, recipe, optimizer, place, plan, device))
-                settle(due=every > 0 and place.number % every == 0)
-            place = _after_epoch(place, network, validate)
-            settle(due=every == 0)
+                update = _update(step, feed, recipe, optimizer, place, plan, device)
+                if place.batch == len(plan):
+                    place, update = _after_epoch(place, update, network, validate)
+                    if place.epoch == place.best_epoch + 1:
+                        best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+                on_update(update)
+                settle(due=place.number % every == 0 if every else place.batch == 0)
+    if best:
+        network.load_state_dict(best)
     network.eval()
+    return place
 
 
 def _step(
@@ -152,15 +172,19 @@ def _update(
     )
 
 
-def _after_epoch(place: Place, network: nn.Module, validate: Callable[[nn.Module], float] | None) -> Place:
-    place = replace(place, epoch=place.epoch + 1, batch=0)
+def _after_epoch(
+    place: Place, update: Update, network: nn.Module, validate: Callable[[nn.Module], float] | None
+) -> tuple[Place, Update]:
+    """On to the next epoch; before that, the held-out figure of this one."""
+    after = replace(place, epoch=place.epoch + 1, batch=0)
     if validate is None:
-        return place
+        return after, update
     figure = from_first(validate(network.eval()) if rank() == 0 else 0.0)
     network.train()
-    if place.best is None or figure > place.best:
-        return replace(place, best=figure, stale=0)
-    return replace(place, stale=place.stale + 1)
+    update = replace(update, figures=update.figures | {"held_out": figure})
+    if figure > (-math.inf if place.best is None else place.best):  # not where it is no number
+        return replace(after, best=figure, best_epoch=place.epoch, stale=0), update
+    return replace(after, stale=place.stale + 1), update
 
 
 def _exhausted(place: Place, recipe: Recipe) -> bool:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: each update once, for curves and for whoever watches."""
+"""metrics.jsonl: each update once, for curves and for whoever watches; the same for TensorBoard where that is asked."""
 
 import itertools
 import json
@@ -14,6 +14,7 @@ from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.errors import ModelError
 from firstsight.training.checkpoint import Place
 from firstsight.training.loop import Update
+from firstsight.training.tensorboard import EventFiles
 
 SECONDS = 0.5
 """How long a line may wait to be written: a line an update would cost a small network as much as the update."""
@@ -22,8 +23,10 @@ SECONDS = 0.5
 class Metrics:
     """The updates so far, at hand and on disk."""
 
-    def __init__(self, path: Path, *, write: bool) -> None:
+    def __init__(self, path: Path, *, write: bool, events: Path | None = None) -> None:
         self._path = path
+        self._events_folder = events
+        self._events: EventFiles | None = None
         self._write = write
         self._file: TextIO | None = None
         self._waiting = 0.0
@@ -43,6 +46,8 @@ class Metrics:
             remove_leftovers(self._path)
             write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
             self._file = self._path.open("a", encoding="utf-8")
+            if self._events_folder is not None:
+                self._events = EventFiles(self._events_folder, place.number)
 
     def add(self, update: Update) -> None:
         row = asdict(update)
@@ -51,6 +56,8 @@ class Metrics:
         if self._resumed_from is not None:
             row["resumed_from"] = self._resumed_from
         self.rows.append(row)
+        if self._events is not None:
+            self._events.add(row)
         if self._file is not None:
             self._file.write(json.dumps(row) + "\n")
             self._waiting += update.seconds
@@ -62,17 +69,21 @@ class Metrics:
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
+        if self._events is not None:
+            self._events.flush()
         self._waiting = 0.0
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+        if self._events is not None:
+            self._events.close()
 
 
 @contextmanager
-def metrics_file(path: Path, *, write: bool = True) -> Iterator[Metrics]:
-    """A metrics.jsonl that is complete when the block ends, however it ends."""
-    metrics = Metrics(path, write=write)
+def metrics_file(path: Path, *, write: bool = True, events: Path | None = None) -> Iterator[Metrics]:
+    """A metrics.jsonl that is complete when the block ends, however it ends; `events` is a folder for TensorBoard."""
+    metrics = Metrics(path, write=write, events=events)
     try:
         yield metrics
     finally:

@@ -46,6 +46,10 @@ class Examples:
             self, inputs=self.inputs[indices], targets=self.targets[indices], raw_targets=self.raw_targets[indices]
         )
 
+    def first(self, count: int | None) -> "Examples":
+        """The first `count` examples, or all."""
+        return self if count is None else self.select(torch.arange(len(self.inputs))[:count])
+
 
 def open_examples(recipe: Recipe, on_progress: OnProgress) -> tuple[Examples, Examples | None]:
     """What to learn from, and what is held out (None where the recipe holds out nothing).

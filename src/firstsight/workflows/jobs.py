@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from firstsight.config import ModelConfig, Recipe
 from firstsight.data.cache import Skipped, packed_pictures, resolve_color
-from firstsight.data.identities import PictureSet, open_pictures, require_identities, split_by_group, split_by_identity
+from firstsight.data.identities import (
+    PictureSet,
+    few_pictures,
+    open_pictures,
+    require_identities,
+    split_by_group,
+    split_by_identity,
+)
 from firstsight.data.pictures import to_input
 from firstsight.errors import DataError
 from firstsight.evaluation import pages
@@ -42,74 +49,83 @@ class Outcome:
 
 @runtime_checkable
 class Job(Protocol):
-    """One training task. `recipe` has everything resolved; `config` says what the model is, before its weights."""
+    """One training task. `recipe` has everything resolved; `config` says what the model is, before its weights;
+    `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `figure` names what `validate`
+    gives."""
 
     recipe: Recipe
     config: ModelConfig
     feed: Feed
-    provenance: dict[str, Any]
+    learned: dict[str, int]
+    held_out: dict[str, int]
+    figure: str
     unreadable: Sequence[Skipped]
 
     @property
-    def can_measure(self) -> bool:
-        """Whether anything is held out."""
+    def provenance(self) -> dict[str, Any]:
+        """What the model folder says of the data."""
 
     def begin(self, network: nn.Module) -> None:
         """Look at the network before its first update."""
 
-    def validate(self, network: nn.Module) -> float:
-        """A held-out figure, the larger the better."""
+    def validate(self, network: nn.Module, at_most: int | None = None) -> float:
+        """A held-out figure, the larger the better; of the first `at_most` examples where that is given."""
 
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         """Measure the trained model."""
 
 
-def open_job(recipe: Recipe, on_progress: OnProgress) -> Job:
-    """Read the data of a recipe.
+def open_job(recipe: Recipe, on_progress: OnProgress, *, few: int | None = None) -> Job:
+    """Read the data of a recipe; with `few`, so many of the examples to learn from, and no more.
 
     Raises:
         DataError: none named, unreadable, or too few to learn from and measure on.
     """
     if not recipe.data.path:
         raise DataError("No data were named to learn from.", hint="Add --data PICTURES.")
-    return EmbeddingJob(recipe, on_progress) if recipe.data.task == "embedding" else ExampleJob(recipe, on_progress)
+    kind = EmbeddingJob if recipe.data.task == "embedding" else ExampleJob
+    return kind(recipe, on_progress, few)
 
 
 class EmbeddingJob:
     """Identities to be told apart, measured on others."""
 
-    def __init__(self, recipe: Recipe, on_progress: OnProgress) -> None:
-        learned, self.held_out = _identity_sets(recipe)
-        _require_pairs(learned, self.held_out)
+    def __init__(self, recipe: Recipe, on_progress: OnProgress, few: int | None = None) -> None:
+        learned, self._held_out = _identity_sets(recipe)
+        if few is not None:
+            learned = few_pictures(learned, few, each=recipe.batch.pictures)
+        _require_pairs(learned, self._held_out)
         self.recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
         packed = packed_pictures(learned, self.recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
         _require_pairs(packed.kept, None)
         self.config = ModelConfig(network=recipe.network, preprocessing=self.recipe.preprocessing)
         self.feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), self.recipe)
         self.unreadable: Sequence[Skipped] = packed.skipped
-        self.provenance: dict[str, Any] = {
-            "data": learned.source, "identities": len(packed.kept.names), "pictures": len(packed.kept),
-            "unreadable": len(packed.skipped),
-        }  # fmt: skip
+        self.learned = _counts(packed.kept)
+        self.held_out = _counts(self._held_out) if self._held_out else {}
+        self.figure = "AUC"
         self._untrained_ND: Tensor | None = None
 
     @property
-    def can_measure(self) -> bool:
-        return self.held_out is not None
+    def provenance(self) -> dict[str, Any]:
+        return {"data": self.recipe.data.path, **self.learned, "unreadable": len(self.unreadable)}
 
     def begin(self, network: nn.Module) -> None:
-        if self.held_out is not None:
-            self._untrained_ND = self._embeddings(network)
+        if self._held_out is not None:
+            self._untrained_ND = self._embeddings(network, self._held_out)
 
-    def validate(self, network: nn.Module) -> float:
+    def validate(self, network: nn.Module, at_most: int | None = None) -> float:
         """Area under the ROC curve over the held-out pairs."""
-        assert self.held_out is not None
-        return verification(self._embeddings(network), torch.tensor(self.held_out.labels), fars=()).auc
+        held_out = self._held_out
+        assert held_out is not None
+        if at_most is not None:
+            held_out = few_pictures(held_out, at_most, each=2)
+        return verification(self._embeddings(network, held_out), torch.tensor(held_out.labels), fars=()).auc
 
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
-        if self.held_out is None or self._untrained_ND is None:
+        if self._held_out is None or self._untrained_ND is None:
             return Outcome(model)
-        evaluation = evaluate(model, self.held_out, on_progress=stage(on_progress, "Measuring"))
+        evaluation = evaluate(model, self._held_out, on_progress=stage(on_progress, "Measuring"))
         return Outcome(
             set_operating_point(model, evaluation.operating_point),
             evaluation.to_json(),
@@ -123,16 +139,16 @@ class EmbeddingJob:
             evaluation,
         )
 
-    def _embeddings(self, network: nn.Module) -> Tensor:
-        assert self.held_out is not None
-        return embed_set(make_model(network, self.config, name="in training"), self.held_out)
+    def _embeddings(self, network: nn.Module, pictures: PictureSet) -> Tensor:
+        return embed_set(make_model(network, self.config, name="in training"), pictures)
 
 
 class ExampleJob:
     """Examples with targets: classes or numbers."""
 
-    def __init__(self, recipe: Recipe, on_progress: OnProgress) -> None:
+    def __init__(self, recipe: Recipe, on_progress: OnProgress, few: int | None = None) -> None:
         learned, self._held_out = open_examples(recipe, on_progress)
+        learned = learned.first(few)
         self.recipe = replace(recipe, preprocessing=learned.preprocessing)
         self.config = ModelConfig(
             task="classification" if recipe.data.task == "classification" else "regression",
@@ -144,18 +160,20 @@ class ExampleJob:
         prepare = None if learned.columns else lambda pictures: to_input(pictures, learned.preprocessing)
         self.feed = example_feed(learned.inputs, self._targets(learned), self.recipe, prepare=prepare)
         self.unreadable: Sequence[Skipped] = learned.unreadable + (self._held_out.unreadable if self._held_out else ())
-        self.provenance: dict[str, Any] = {"data": recipe.data.path, "examples": len(learned.inputs)}
+        self.learned = {"examples": len(learned.inputs)}
+        self.held_out = {"examples": len(self._held_out.inputs)} if self._held_out else {}
+        self.figure = "R²" if self.config.task == "regression" else "accuracy"
 
     @property
-    def can_measure(self) -> bool:
-        return self._held_out is not None
+    def provenance(self) -> dict[str, Any]:
+        return {"data": self.recipe.data.path, **self.learned}
 
     def begin(self, network: nn.Module) -> None:
         """Nothing is kept of the untrained network."""
 
-    def validate(self, network: nn.Module) -> float:
+    def validate(self, network: nn.Module, at_most: int | None = None) -> float:
         """Accuracy, or R² (the mean over the targets)."""
-        figures = self._measured(make_model(network, self.config, name="in training")).figures
+        figures = self._measured(make_model(network, self.config, name="in training"), at_most).figures
         return float(figures["r2" if "r2" in figures else "accuracy"])
 
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
@@ -167,11 +185,12 @@ class ExampleJob:
             return examples.targets
         return F.one_hot(examples.targets, len(self.config.outputs)).float()
 
-    def _measured(self, model: Model) -> Outcome:
+    def _measured(self, model: Model, at_most: int | None = None) -> Outcome:
         assert self._held_out is not None
-        outputs_NO = outputs_of(model, self._held_out.inputs)
+        held_out = self._held_out.first(at_most)
+        outputs_NO = outputs_of(model, held_out.inputs)
         if self.config.task == "classification":
-            found = score.classified(outputs_NO, self._held_out.targets, self.config.outputs)
+            found = score.classified(outputs_NO, held_out.targets, self.config.outputs)
             return Outcome(
                 model,
                 dict(score.class_figures(found)),
@@ -179,7 +198,7 @@ class ExampleJob:
                 [score.class_table(found)],
                 [score.confusion_section(found), *self._worst(found)],
             )
-        result = score.regressed(outputs_NO, self._held_out.raw_targets, self.config.outputs)
+        result = score.regressed(outputs_NO, held_out.raw_targets, self.config.outputs)
         return Outcome(
             model, dict(score.number_figures(result)), (), [score.number_table(result)], [score.scatter_section(result)]
         )
@@ -201,6 +220,10 @@ def _identity_sets(recipe: Recipe) -> tuple[PictureSet, PictureSet | None]:
         return split_by_group(pictures, recipe.data.holdout_groups)
     learned, held_out = split_by_identity(pictures, recipe.data.holdout, recipe.training.seed)
     return learned, held_out if len(held_out) else None
+
+
+def _counts(pictures: PictureSet) -> dict[str, int]:
+    return {"identities": len(pictures.names), "pictures": len(pictures)}
 
 
 def _require_pairs(learned: PictureSet, held_out: PictureSet | None) -> None:

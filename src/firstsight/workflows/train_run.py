@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Network, Recipe, read_recipe, write_recipe
+from firstsight.config import Network, Recipe, read_recipe, refuse_without_effect, write_recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
@@ -17,12 +17,13 @@ from firstsight.evaluation.report import Section, write_report
 from firstsight.models.device import pick_device, pick_precision
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
-from firstsight.training.checkpoint import FILE
+from firstsight.training.checkpoint import FILE, Place, how_to_resume
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
 from firstsight.training.ranks import joined_ranks, rank
+from firstsight.training.tensorboard import require_tensorboard
 from firstsight.workflows.jobs import Job, Outcome, open_job
 from firstsight.workflows.progress import OnProgress, silent
 
@@ -72,6 +73,7 @@ def train(
     out: str | Path,
     network: nn.Module | None = None,
     resume: bool = False,
+    tensorboard: bool = False,
     on_progress: OnProgress = silent,
     on_warning: Callable[[str], None] = lambda warning: None,
 ) -> Run:
@@ -83,6 +85,8 @@ def train(
         network: any module that maps float32 B x C x H x W to B x D, to train in place of the one that the recipe
             names. For an embedding its outputs are brought to unit length.
         resume: go on with a run that was interrupted; the outcome is, bit for bit, that of a run never interrupted.
+        tensorboard: also write the curves of metrics.jsonl to tensorboard/, which `tensorboard --logdir` shows. A run
+            that began with it is resumed with it.
         on_progress: hears how far it is.
         on_warning: hears at once what is worth reading, such as that the embedding is collapsing.
 
@@ -94,24 +98,21 @@ def train(
         UserError: the run folder holds a run already.
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
+        MissingExtra: TensorBoard is asked for, and not installed.
 
     Example:
         >>> recipe = with_flags(Recipe(), data="photos", epochs=20)  # doctest: +SKIP
         >>> train(recipe, out="runs/mine").figures["accuracy"]  # doctest: +SKIP
         0.94
     """
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = given_recipe(recipe)
     folder = Path(out)
     _refuse_to_overwrite(folder, resume)
-    device = pick_device(recipe.training.device)
-    make_loss(recipe)  # a loss that does not fit is refused before any work
+    events = folder / "tensorboard" if tensorboard or (folder / "tensorboard").exists() else None
+    if events:
+        require_tensorboard()
     on_progress = on_progress if rank() == 0 else silent
-    job = open_job(recipe, on_progress)
-    job, network = _with_network(job, network)
-    precision = pick_precision(recipe.training.precision, network, device)
-    job.recipe = replace(job.recipe, training=replace(job.recipe.training, precision=precision))
-    if job.recipe.training.patience and not job.can_measure:
-        raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
+    job, network, device = prepare(recipe, network, on_progress)
     try:
         with joined_ranks(device):
             network.to(device)
@@ -120,13 +121,54 @@ def train(
             if rank() == 0:
                 for name in ("recipe.toml", "model", "report.html", "report.json"):
                     remove_leftovers(folder / name)
-                write_atomically(folder / "recipe.toml", write_recipe(job.recipe).encode())
-            updates, warnings = _fit(network, job, folder, device, on_progress, on_warning)
-            return _finish(network, job, folder, updates, warnings, on_progress)
+            place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
+            return _finish(network, job, folder, place, updates, warnings, on_progress)
     except OSError as error:
         raise StorageError(
             f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
         ) from error
+
+
+def given_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """A recipe, or the one in a file, in which every setting counts.
+
+    Raises:
+        RecipeError: it cannot be read, or sets what has no effect.
+    """
+    if isinstance(recipe, Recipe):
+        refuse_without_effect(recipe)
+        return recipe
+    read = read_recipe(recipe)
+    refuse_without_effect(read, where=str(recipe))
+    return read
+
+
+def recipe_of_run(folder: Path) -> Recipe:
+    """The recipe of a run that was begun, everything resolved.
+
+    Raises:
+        UserError: none was begun there.
+    """
+    if not (folder / "recipe.toml").exists():
+        raise UserError(
+            f"There is no run in {folder} to go on with.",
+            hint=f"Begin one: firstsight train --data DATA --out {folder}",
+        )
+    return read_recipe(folder / "recipe.toml")
+
+
+def prepare(
+    recipe: Recipe, network: nn.Module | None, on_progress: OnProgress, *, few: int | None = None
+) -> tuple[Job, nn.Module, torch.device]:
+    """The data of a recipe, the network to train on them, and where; what cannot work is refused before any work."""
+    device = pick_device(recipe.training.device)
+    make_loss(recipe)
+    job, network = _with_network(open_job(recipe, on_progress, few=few), network)
+    precision = pick_precision(recipe.training.precision, network, device)
+    job.recipe = replace(job.recipe, training=replace(job.recipe.training, precision=precision))
+    if recipe.training.patience and not job.held_out:
+        raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
+    return job, network, device
 
 
 def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
@@ -135,7 +177,8 @@ def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
     begun = (folder / "checkpoint" / FILE).exists()
     if begun and not resume:
         raise UserError(
-            f"{folder} holds a run that was interrupted.", hint="Add --resume to go on with it, or name another --out."
+            f"{folder} holds a run that was interrupted.",
+            hint=f"Go on with: {how_to_resume(folder / 'checkpoint')}, or name another --out.",
         )
 
 
@@ -161,22 +204,34 @@ def _fit(
     job: Job,
     folder: Path,
     device: torch.device,
+    events: Path | None,
     on_progress: OnProgress,
     on_warning: Callable[[str], None],
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[Place, list[dict[str, Any]], list[str]]:
     recipe = job.recipe
     alarm = watch_for_collapse(recipe.loss.margin)
     warnings: list[str] = []
-    with metrics_file(folder / "metrics.jsonl", write=rank() == 0) as metrics:
+    held_out: float | None = None
+    with metrics_file(folder / "metrics.jsonl", write=rank() == 0, events=events) as metrics:
+
+        def on_start(place: Place) -> None:
+            nonlocal held_out
+            if rank() == 0:  # not before the checkpoint has shown that it is of this recipe
+                write_atomically(folder / "recipe.toml", write_recipe(recipe).encode())
+            metrics.start(place)
+            held_out = next((row["held_out"] for row in reversed(metrics.rows) if "held_out" in row), None)
 
         def on_update(update: Update) -> None:
+            nonlocal held_out
             metrics.add(update)
+            held_out = update.figures.get("held_out", held_out)
             if (warning := alarm(update)) and rank() == 0:
                 warnings.append(warning)
                 on_warning(warning)
-            on_progress("Training", update.number, round(update.number / update.progress), _glance(update))
+            glance = _glance(update, recipe.training.epochs, {} if held_out is None else {job.figure: held_out})
+            on_progress("Training", update.number, round(update.number / update.progress), glance)
 
-        fit(
+        place = fit(
             network,
             make_loss(recipe),
             job.feed,
@@ -184,29 +239,32 @@ def _fit(
             device=device,
             checkpoint=folder / "checkpoint",
             on_update=on_update,
-            on_start=metrics.start,
+            on_start=on_start,
             on_checkpoint=metrics.flush,
             validate=job.validate if recipe.training.patience else None,
         )
-        return metrics.rows, warnings
+        return place, metrics.rows, warnings
 
 
-def _glance(update: Update) -> dict[str, float]:
-    figures = {"loss": update.loss}
+def _glance(update: Update, epochs: int, held_out: dict[str, float]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"epoch": f"{update.epoch}/{epochs}", "loss": update.loss}
     if "active" in update.figures:
         figures["active"] = update.figures["active"] / max(update.figures["considered"], 1)
-    return figures | {"examples/s": update.examples / update.seconds}
+    return figures | held_out | {"examples/s": update.examples / update.seconds}
 
 
 def _finish(
     network: nn.Module,
     job: Job,
     folder: Path,
+    place: Place,
     updates: list[dict[str, Any]],
     warnings: list[str],
     on_progress: OnProgress,
 ) -> Run:
-    trained = {**job.provenance, "updates": len(updates)}
+    trained = {**job.provenance, "updates": place.number}
+    if place.best_epoch:
+        trained |= {"epochs": place.epoch - 1, "best_epoch": place.best_epoch}
     model = make_model(network, replace(job.config, trained=trained), name=str(folder))
     outcome = job.finish(model, on_progress)
     run = Run(folder, job.recipe, outcome.model, updates, warnings, job, outcome)
