@@ -56,15 +56,15 @@ def compare(one: Evaluation, other: Evaluation) -> Comparison:
     interval = cluster_bootstrap(found.recognized - against.recognized, found.probed, one.labels.numpy())
     differences = {"accuracy": (found.accuracy - against.accuracy, interval)}
     fars = [point.target for point in one.verification.val_at_far if point.val is not None]
-    keys = ["auc", "eer", *(f"val_at_far_{far_name(far)}" for far in fars)]
-    auc_R, eer_R, val_RF = (
+    keys = ["auc", "average_precision", "eer", *(f"val_at_far_{far_name(far)}" for far in fars)]
+    auc_R, precision_R, eer_R, val_RF = (
         mine - theirs
         for mine, theirs in zip(
             resampled_rates(one.verification.pairs, fars), resampled_rates(other.verification.pairs, fars), strict=True
         )
     )
     figures, others = one.to_json(), other.to_json()
-    for key, difference_R in zip(keys, [auc_R, eer_R, *val_RF.T], strict=True):
+    for key, difference_R in zip(keys, [auc_R, precision_R, eer_R, *val_RF.T], strict=True):
         difference = figures[key] - others[key]
         differences[key] = difference, percentile_interval(difference, difference_R)
     return Comparison(one, other, differences)

@@ -109,6 +109,7 @@ def val_rows(result: Verification) -> tuple[list[list[str]], str]:
     """Rows of AUC, equal error rate and VAL at each FAR, and the first reason why one of them is missing."""
     rows = [
         ["ROC AUC", f"{result.auc:.4f}", f"{result.auc_interval.low:.4f} to {result.auc_interval.high:.4f}"],
+        ["Average precision", percent(result.average_precision), between(result.average_precision_interval)],
         ["Equal error rate", percent(result.eer), between(result.eer_interval)],
     ]
     for val in result.val_at_far:

@@ -5,7 +5,7 @@ N pictures, D embedding, P pairs, I identities.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ class Verification:
     curve: curves.Curve
     auc: float
     auc_interval: Interval
+    average_precision: float
+    average_precision_interval: Interval
     eer: float
     eer_interval: Interval
     val_at_far: tuple[ValAtFar, ...]
@@ -99,16 +101,19 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
     """
     curve = curves.roc(pairs.distances, pairs.same)
     refusals = [unsupported(far, pairs) for far in fars]
-    auc_R, eer_R, val_RF = resampled_rates(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
-    val_columns = iter(val_RF.T)
+    resampled = resampled_rates(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
+    val_columns = iter(resampled.val_RF.T)
     auc, eer = curves.auc(curve), curves.equal_error_rate(curve)
+    precision = curves.average_precision(curve, same=float(pairs.same.double().mean()))
     return Verification(
         pairs,
         curve,
         auc=auc,
-        auc_interval=percentile_interval(auc, auc_R),
+        auc_interval=percentile_interval(auc, resampled.auc_R),
+        average_precision=precision,
+        average_precision_interval=percentile_interval(precision, resampled.average_precision_R),
         eer=eer,
-        eer_interval=percentile_interval(eer, eer_R),
+        eer_interval=percentile_interval(eer, resampled.eer_R),
         val_at_far=tuple(
             ValAtFar(far, refused=why) if why else _val_at_far(far, pairs, curve, next(val_columns))
             for far, why in zip(fars, refusals, strict=True)
@@ -180,6 +185,7 @@ def verification_figures(result: Verification) -> dict[str, Any]:
     """The figures as a flat dict; one that the pairs cannot support is None, and `..._refused` says why."""
     figures: dict[str, Any] = {
         **with_interval("auc", result.auc, result.auc_interval),
+        **with_interval("average_precision", result.average_precision, result.average_precision_interval),
         **with_interval("eer", result.eer, result.eer_interval),
     }
     for point in result.val_at_far:
@@ -201,10 +207,17 @@ def _val_at_far(far: float, pairs: Pairs, curve: curves.Curve, val_R: NDArray[np
     return ValAtFar(far, val, wider(exact, percentile_interval(val, val_R)), threshold, float(curve.far[at]))
 
 
-def resampled_rates(
-    pairs: Pairs, fars: Sequence[float], *, draws: int = 300, at_most: int = 60_000
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """AUC, EER (R) and VAL at each FAR (R x F), with identities drawn with replacement.
+class ResampledRates(NamedTuple):
+    """The figures of R resamplings; VAL at each of F false accept rates."""
+
+    auc_R: NDArray[np.float64]
+    average_precision_R: NDArray[np.float64]
+    eer_R: NDArray[np.float64]
+    val_RF: NDArray[np.float64]
+
+
+def resampled_rates(pairs: Pairs, fars: Sequence[float], *, draws: int = 300, at_most: int = 60_000) -> ResampledRates:
+    """The rates with identities drawn with replacement.
 
     The draws depend on the number of identities alone: those of two models on the same pairs belong together.
     """
@@ -213,7 +226,10 @@ def resampled_rates(
     kept_P = kept_P[order_P]
     same_P = pairs.same[kept_P].numpy()
     last_P = np.append(np.diff(distance_P.numpy()) > 0, True)  # of tied distances, the last: they pass together
-    auc, eer, val = [], [], []
+    # how many pairs each kept one stands for
+    kept_same = float(pairs.same.sum()) / same_P.sum()
+    kept_different = float((~pairs.same).sum()) / (~same_P).sum()
+    auc, precision, eer, val = [], [], [], []
     for weight_P in resampled_pairs(pairs, kept_P, draws=draws):
         same_T = np.append(0, np.cumsum(weight_P * same_P)[last_P])
         different_T = np.append(0, np.cumsum(weight_P)[last_P]) - same_T
@@ -221,9 +237,13 @@ def resampled_rates(
             continue  # all draws fell on one identity, or on identities without same pairs
         val_T, far_T = same_T / same_T[-1], different_T / different_T[-1]
         auc.append(np.trapezoid(val_T, far_T))
+        all_same_T, all_different_T = kept_same * same_T[1:], kept_different * different_T[1:]
+        passed_T = np.maximum(all_same_T + all_different_T, 1e-9)  # at first there may be none: they were not drawn
+        precision.append(np.sum(np.diff(val_T) * all_same_T / passed_T))
         eer.append(np.interp(1, far_T + val_T, far_T))  # where false accepts are as many as false rejects
         val.append([val_T[np.searchsorted(far_T, far, side="right") - 1] for far in fars])
-    return np.array(auc), np.array(eer), np.array(val).reshape(len(auc), len(fars))
+    val_RF = np.array(val).reshape(len(auc), len(fars))
+    return ResampledRates(np.array(auc), np.array(precision), np.array(eer), val_RF)
 
 
 def _thinned(pairs: Pairs, at_most: int) -> Int64[Tensor, "K"]:
