@@ -197,10 +197,22 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
             ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "pairs"),
             "Give --protocol pairs --pairs FILE.",
         ),
-        (("evaluate", "--model", "{trained}", "--data", "x", "--pairs", "x"), "Give --protocol pairs --pairs FILE."),
         (
-            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "retrieval", "--against", "{trained}"),
-            "Two models cannot be compared by retrieval.",
+            ("evaluate", "--model", "{trained}", "--data", "x", "--pairs", "x"),
+            "The protocol all-pairs has no --pairs. It belongs to: pairs.",
+        ),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "retrieval", "--within-groups"),
+            "The protocol retrieval has no --within-groups. It belongs to: one-shot.",
+        ),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "pairs", "--pairs", "x", "--trials", "9"),
+            "The protocol pairs has no --trials. It belongs to: all-pairs, one-shot, open-set.",
+        ),
+        (("evaluate", "--model", "{trained}", "--data", "x", "--ways", "5"), "The protocol all-pairs has no --ways."),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "open-set", "--trials", "0"),
+            "--trials 0 is too few. Give 1 or more.",
         ),
         (("enroll", "ada", "x.png", "--gallery", "new.sqlite"), "is new and has no model yet. Add --model"),
     ],

@@ -64,6 +64,12 @@ def test_what_cannot_be_drawn_is_refused(alphabets: PictureSet, ways: int, withi
         episode_draws(torch.tensor(alphabets.labels), ways=ways, shots=1, episodes=1, seed=0, group_N=group_N)
 
 
+def test_a_set_without_groups_is_refused_where_they_are_asked_for(alphabets: PictureSet) -> None:
+    odd = alphabets.select(i for i, label in enumerate(alphabets.labels) if alphabets.names[label] == "odd")
+    with pytest.raises(UserError, match="has no groups: no identity is named GROUP/NAME"):
+        groups(odd)
+
+
 @pytest.mark.parametrize("shots", [1, 2])
 def test_accuracy_is_that_of_a_plain_loop(model: Model, alphabets: PictureSet, shots: int) -> None:
     found = evaluate_episodes(model, alphabets, ways=3, shots=shots, episodes=40, seed=5)

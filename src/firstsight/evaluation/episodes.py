@@ -100,8 +100,17 @@ def evaluate_episodes(
 
 
 def groups(pictures: PictureSet) -> Int64[Tensor, "N"]:
-    """The group of each picture: identities that share what stands before the last "/" of their names."""
+    """The group of each picture: identities that share what stands before the last "/" of their names.
+
+    Raises:
+        UserError: no name has a "/".
+    """
     named = [name.rpartition("/")[0] for name in pictures.names]
+    if not any(named):
+        raise UserError(
+            f"{pictures.source} has no groups: no identity is named GROUP/NAME.",
+            hint="Give the folder that holds the groups, or leave --within-groups out.",
+        )
     number = {group: i for i, group in enumerate(sorted(set(named)))}
     return torch.tensor([number[named[label]] for label in pictures.labels])
 

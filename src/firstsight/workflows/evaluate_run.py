@@ -29,6 +29,17 @@ from firstsight.workflows.progress import OnProgress, silent, stage
 
 Protocol = Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"]
 
+OPTIONS: dict[Protocol, tuple[str, ...]] = {
+    "all-pairs": ("trials", "against"),
+    "pairs": ("pairs",),
+    "one-shot": ("ways", "shots", "within_groups", "trials"),
+    "one-shot-runs": (),
+    "retrieval": (),
+    "open-set": ("trials",),
+}
+"""What each protocol can be told, beside the model, the data and the seed."""
+LEAST = {"ways": 2, "shots": 1, "trials": 1}
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -46,25 +57,26 @@ def measure(
     *,
     protocol: Protocol = "all-pairs",
     pairs: str | None = None,
-    ways: int = 20,
-    shots: int = 1,
+    ways: int | None = None,
+    shots: int | None = None,
     trials: int | None = None,
     within_groups: bool = False,
     against: Model | None = None,
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> Measured:
-    """Run one protocol on a folder, zip or manifest. Trials default to those of the protocol.
+    """Run one protocol on a folder, zip or manifest. Ways, shots and trials default to those of the protocol.
 
     Raises:
         UserError: options that the protocol does not have, or data that cannot support it.
     """
+    given = {
+        "pairs": pairs, "ways": ways, "shots": shots, "trials": trials, "within_groups": within_groups or None,
+        "against": against,
+    }  # fmt: skip
+    _refuse_options(protocol, {name: value for name, value in given.items() if value is not None})
     decoded = stage(on_progress, "Reading pictures")
     title, summary = f"firstsight evaluate: {model.name}", f"Measured on {data}."
-    if against is not None and protocol != "all-pairs":
-        raise UserError(f"Two models cannot be compared by {protocol}.", hint="Leave --protocol out.")
-    if (pairs is None) == (protocol == "pairs"):
-        raise UserError("The protocol pairs needs a list of pairs.", hint="Give --protocol pairs --pairs FILE.")
     if protocol == "one-shot-runs":
         return _protocol(evaluate_runs(model, open_runs(data), on_progress=decoded), title, summary)
     pictures = open_pictures(data)
@@ -75,8 +87,8 @@ def measure(
             )
         case "one-shot":
             found = evaluate_episodes(
-                model, pictures, ways=ways, shots=shots, episodes=trials or 1000, within_groups=within_groups,
-                seed=seed, on_progress=decoded,
+                model, pictures, ways=ways or 20, shots=shots or 1, episodes=trials or 1000,
+                within_groups=within_groups, seed=seed, on_progress=decoded,
             )  # fmt: skip
         case "retrieval":
             found = evaluate_retrieval(model, pictures, on_progress=decoded)
@@ -89,6 +101,19 @@ def measure(
             other = evaluate(against, pictures, trials=trials or 200, seed=seed, on_progress=decoded)
             return _comparison(compare(one, other), title, summary)
     return _protocol(found, title, summary)
+
+
+def _refuse_options(protocol: Protocol, given: dict[str, Any]) -> None:
+    """Refuse what the protocol does not have, what it needs and was not given, and numbers that are too small."""
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name not in OPTIONS[protocol]:
+            able = [other for other, names in OPTIONS.items() if name in names]
+            raise UserError(f"The protocol {protocol} has no {flag}.", hint=f"It belongs to: {', '.join(able)}.")
+        if name in LEAST and value < LEAST[name]:
+            raise UserError(f"{flag} {value} is too few.", hint=f"Give {LEAST[name]} or more.")
+    if protocol == "pairs" and "pairs" not in given:
+        raise UserError("The protocol pairs needs a list of pairs.", hint="Give --protocol pairs --pairs FILE.")
 
 
 def _evaluation(found: Evaluation, title: str, summary: str) -> Measured:
