@@ -89,13 +89,13 @@ def test_with_one_relevant_picture_map_at_r_bounds_average_precision_from_below(
 
 def test_it_does_not_depend_on_how_many_are_ranked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     x_ND, labels_N = scattered([7, 3, 12, 2, 5, 2])
-    heard: list[tuple[int, int]] = []
+    heard: list[tuple[str, int, int]] = []
     whole = retrieval(x_ND, labels_N)
     real_split = torch.split
     monkeypatch.setattr(torch, "split", lambda tensor, size: real_split(tensor, 10))
-    parts = retrieval(x_ND, labels_N, on_progress=lambda done, total: heard.append((done, total)))
+    parts = retrieval(x_ND, labels_N, on_progress=lambda *told: heard.append(told))
     np.testing.assert_array_equal(whole.scores, parts.scores)
-    assert heard == [(10, 31), (20, 31), (30, 31), (31, 31)]
+    assert heard == [("Ranking", done, 31) for done in (10, 20, 30, 31)]
 
 
 def test_a_set_is_measured_and_told(model: Model, pictures: PictureSet) -> None:

@@ -1,6 +1,6 @@
 """N-way K-shot recognition: the published runs of Omniglot, and random episodes. N pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from firstsight.data.runs import RunSet
 from firstsight.errors import UserError
 from firstsight.evaluation.embedded import Embedded, embed, with_interval
 from firstsight.evaluation.identification import Draw, OneShot, PixelSpace, TemplateSpace, recognize
+from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.models.folder import Model
 
 
@@ -43,9 +44,7 @@ class EpisodesEvaluation(Embedded):
         }
 
 
-def evaluate_runs(
-    model: Model, run_set: RunSet, *, on_progress: Callable[[int, int], None] | None = None
-) -> EpisodesEvaluation:
+def evaluate_runs(model: Model, run_set: RunSet, *, on_progress: OnProgress = silent) -> EpisodesEvaluation:
     """The one-shot protocol of Lake et al. 2015: in each run recognize each test picture among its classes.
 
     A model that has seen these alphabets in training gets figures that are worth nothing.
@@ -58,7 +57,8 @@ def evaluate_runs(
     run_N = torch.zeros(len(run_set.pictures), dtype=torch.int64)
     for number, run in enumerate(run_set.runs):
         run_N[torch.tensor(run.training + run.test)] = number
-    return _evaluation(embedded, "one-shot-runs", drawn, run_N, "runs", {"shots": 1, "runs": len(run_set.runs)})
+    details = {"shots": 1, "runs": len(run_set.runs)}
+    return _evaluation(embedded, "one-shot-runs", drawn, run_N, "runs", details, on_progress)
 
 
 def evaluate_episodes(
@@ -70,7 +70,7 @@ def evaluate_episodes(
     episodes: int = 1000,
     within_groups: bool = False,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> EpisodesEvaluation:
     """In each episode enroll `shots` random pictures each of `ways` random identities, and identify one more of each.
 
@@ -82,7 +82,7 @@ def evaluate_episodes(
         episodes: how many.
         within_groups: draw each episode from one group: the part of the names before the last "/", an alphabet say.
         seed: of the draws.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: no picture can be read.
@@ -96,7 +96,7 @@ def evaluate_episodes(
     details = {"shots": shots, "within_groups": within_groups}
     if group_N is not None:
         details["groups"] = len({int(group_N[enrolled_C[0]]) for enrolled_C, _ in drawn})
-    return _evaluation(embedded, "one-shot", drawn, embedded.labels, "identities", details)
+    return _evaluation(embedded, "one-shot", drawn, embedded.labels, "identities", details, on_progress)
 
 
 def groups(pictures: PictureSet) -> Int64[Tensor, "N"]:
@@ -157,9 +157,10 @@ def _evaluation(
     clusters_N: Int64[Tensor, "N"],
     unit: str,
     details: dict[str, Any],
+    on_progress: OnProgress,
 ) -> EpisodesEvaluation:
     found, pixels = (
-        recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit)
+        recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit, on_progress=on_progress)
         for space in (TemplateSpace(embedded.embeddings), PixelSpace(embedded.as_pixels()))
     )
     return EpisodesEvaluation(**vars(embedded), protocol=protocol, one_shot=found, pixels=pixels, details=details)

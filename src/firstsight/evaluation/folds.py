@@ -3,7 +3,6 @@
 P pairs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, binomial_interval, percentile_interval, wider
 from firstsight.evaluation.embedded import Embedded, embed, with_interval
 from firstsight.evaluation.pairs import Pairs, pair_distances, resampled_pairs
+from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, verification_figures, verify_pairs
 from firstsight.models.folder import Model
 
@@ -87,7 +87,7 @@ def evaluate_pairs(
     pictures: PictureSet,
     pair_list: PairList,
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> PairsEvaluation:
     """Measure a model on listed pairs, none left out: one without its pictures counts as distance 4.
 
@@ -95,7 +95,7 @@ def evaluate_pairs(
         model: what to measure.
         pictures: of identities that it was not trained on.
         pair_list: from `read_pairs`.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: no picture can be read.

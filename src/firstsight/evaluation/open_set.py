@@ -20,7 +20,9 @@ from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.embedded import Embedded, embed, far_name, with_interval
+from firstsight.evaluation.identification import PROBES_AT_ONCE
 from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import largest_threshold
 from firstsight.models.folder import Model
 from firstsight.recognition.decision import decide_identify
@@ -117,7 +119,7 @@ def evaluate_open_set(
     trials: int = 100,
     seed: int = 0,
     threshold: float | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> OpenSetEvaluation:
     """Enroll half of the identities from one picture each; identify all other pictures, strangers included.
 
@@ -127,7 +129,7 @@ def evaluate_open_set(
         trials: random choices of who is enrolled, and with which picture.
         seed: of these choices.
         threshold: where decisions are taken; by default the model's own operating point.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: fewer than two identities with two pictures, or no picture can be read.
@@ -136,7 +138,8 @@ def evaluate_open_set(
     embedded = embed(model, pictures, on_progress=on_progress)
     if threshold is None and model.config.operating_point is not None:
         threshold = model.config.operating_point.threshold
-    found = open_set(embedded.embeddings, embedded.labels, trials=trials, seed=seed, threshold=threshold)
+    x_ND, labels_N = embedded.embeddings, embedded.labels
+    found = open_set(x_ND, labels_N, trials=trials, seed=seed, threshold=threshold, on_progress=on_progress)
     return OpenSetEvaluation(**vars(embedded), open_set=found)
 
 
@@ -148,6 +151,7 @@ def open_set(
     seed: int = 0,
     threshold: float | None = None,
     fpirs: Sequence[float] = FPIRS,
+    on_progress: OnProgress = silent,
 ) -> OpenSet:
     """In each trial enroll one picture each of a random half of the identities, and identify all other pictures.
 
@@ -167,6 +171,7 @@ def open_set(
         )
     rng = np.random.default_rng(seed)
     known, unknown = [], []
+    on_done = counter(on_progress, "Identifying", trials * (len(labels) - len(identities) // 2))
     with Gallery("sqlite://") as gallery:
         gallery.bind_model(Model(nn.Identity(), ModelConfig(identity="evaluation"), name="evaluation"))
         space = _Probes(gallery, x_ND, labels, threshold)
@@ -177,8 +182,8 @@ def open_set(
             others = np.setdiff1d(np.arange(len(labels)), enrolled_C)
             is_known = np.isin(labels[others], chosen)
             space.enroll(enrolled_C)
-            known.append(space.identify(others[is_known]))
-            unknown.append(space.identify(others[~is_known]))
+            known.append(space.identify(others[is_known], on_done))
+            unknown.append(space.identify(others[~is_known], on_done))
     return _rates(_joined(known), _joined(unknown), labels, fpirs, threshold, trials, len(identities) // 2)
 
 
@@ -202,7 +207,14 @@ class _Probes:
                 [str(label) for label in self._labels[picture_C]], self._q_ND[torch.from_numpy(picture_C)]
             )
 
-    def identify(self, picture_M: NDArray[np.int64]) -> Identifications:
+    def identify(self, picture_M: NDArray[np.int64], on_done: Callable[[int], None]) -> Identifications:
+        parts = []
+        for start in range(0, max(len(picture_M), 1), PROBES_AT_ONCE):
+            parts.append(self._identify(picture_M[start : start + PROBES_AT_ONCE]))
+            on_done(len(parts[-1].picture))
+        return _joined(parts)
+
+    def _identify(self, picture_M: NDArray[np.int64]) -> Identifications:
         distance_M = np.full(len(picture_M), FARTHEST)
         right_M, accepted_M = np.zeros(len(picture_M), bool), np.zeros(len(picture_M), bool)
         known = np.flatnonzero(self._embedded[picture_M])

@@ -1,6 +1,5 @@
 """Of all other pictures, which are of the same identity? N pictures, D embedding, B queries at a time, R relevant."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.embedded import Embedded, embed, with_interval
 from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.functional.quantize import template_distances
 from firstsight.models.folder import Model
 
@@ -61,16 +61,13 @@ class RetrievalEvaluation(Embedded):
         }
 
 
-def evaluate_retrieval(
-    model: Model, pictures: PictureSet, *, on_progress: Callable[[int, int], None] | None = None
-) -> RetrievalEvaluation:
+def evaluate_retrieval(model: Model, pictures: PictureSet, *, on_progress: OnProgress = silent) -> RetrievalEvaluation:
     """Search each picture among all others of its set.
 
     Args:
         model: what to measure.
         pictures: of identities that it was not trained on.
-        on_progress: called with (pictures done, pictures in all) while they are decoded, and then while they are
-            searched.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: fewer than two identities, none with two pictures, or no picture can be read.
@@ -86,7 +83,7 @@ def retrieval(
     x_ND: Float[Tensor, "N D"],
     labels_N: Int64[Tensor, "N"],
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> Retrieval:
     """Rank all other pictures by the distances of their templates, for every picture that has another of its identity.
 
@@ -103,7 +100,7 @@ def retrieval(
     if not len(query_Q):
         raise UserError("No identity has two pictures to find each other.", hint="Give two pictures of an identity.")
     scores_N3 = torch.full((len(x_ND), 3), torch.nan, dtype=torch.float64)
-    done = 0
+    on_done = counter(on_progress, "Ranking", len(query_Q))
     for query_B in torch.split(query_Q, max(1, 2**22 // len(x_ND))):
         d_BN = template_distances(q_ND[query_B], q_ND).double()
         d_BN[~embedded_N[query_B]] = FARTHEST
@@ -112,9 +109,7 @@ def retrieval(
         d_BN[same_BN] = torch.nextafter(d_BN[same_BN], d_BN.new_tensor(torch.inf))
         d_BN[torch.arange(len(query_B)), query_B] = torch.inf
         scores_N3[query_B] = _scores(d_BN, same_BN, relevant_N[query_B])
-        done += len(query_B)
-        if on_progress is not None:
-            on_progress(done, len(query_Q))
+        on_done(len(query_B))
     return _retrieval(scores_N3.numpy(), labels_N.numpy())
 
 

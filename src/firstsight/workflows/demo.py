@@ -24,7 +24,7 @@ from firstsight.models.registry import build_network
 from firstsight.recognition.embed import embed_pictures
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
-from firstsight.workflows.progress import OnProgress, silent, stage
+from firstsight.workflows.progress import OnProgress, silent, stages
 from firstsight.workflows.train_run import Run, train
 
 UNSEEN = ("7", "8", "9")
@@ -58,7 +58,7 @@ def demo(*, out: Path, seed: int = 0, on_progress: OnProgress = silent) -> Demo:
         raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another --out.") from error
     run = train(demo_recipe(out / "digits", seed=seed), out=out, on_progress=on_progress)
     digits = open_pictures(out / "digits")
-    everything = evaluate(run.model, digits, on_progress=stage(on_progress, "Measuring all"))
+    everything = evaluate(run.model, digits, on_progress=stages(on_progress, "All digits: "))
     assert run.evaluation is not None, "the recipe names held-out digits"
     known, probes = _enroll_and_identify(run, digits, out / "gallery.sqlite")
     rows = _rows(run.evaluation, everything)

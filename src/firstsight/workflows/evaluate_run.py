@@ -25,7 +25,7 @@ from firstsight.evaluation.protocols import Evaluation, evaluate
 from firstsight.evaluation.report import Table
 from firstsight.evaluation.retrieval import evaluate_retrieval
 from firstsight.models.folder import Model
-from firstsight.workflows.progress import OnProgress, silent, stage
+from firstsight.workflows.progress import OnProgress, silent, stages
 
 Protocol = Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"]
 
@@ -75,30 +75,31 @@ def measure(
         "against": against,
     }  # fmt: skip
     _refuse_options(protocol, {name: value for name, value in given.items() if value is not None})
-    decoded = stage(on_progress, "Reading pictures")
+    told = stages(on_progress)
     title, summary = f"firstsight evaluate: {model.name}", f"Measured on {data}."
     if protocol == "one-shot-runs":
-        return _protocol(evaluate_runs(model, open_runs(data), on_progress=decoded), title, summary)
+        return _protocol(evaluate_runs(model, open_runs(data), on_progress=told), title, summary)
     pictures = open_pictures(data)
     match protocol:
         case "pairs":
             found: ProtocolEvaluation = evaluate_pairs(
-                model, pictures, read_pairs(str(pairs), pictures), on_progress=decoded
+                model, pictures, read_pairs(str(pairs), pictures), on_progress=told
             )
         case "one-shot":
             found = evaluate_episodes(
                 model, pictures, ways=ways or 20, shots=shots or 1, episodes=trials or 1000,
-                within_groups=within_groups, seed=seed, on_progress=decoded,
+                within_groups=within_groups, seed=seed, on_progress=told,
             )  # fmt: skip
         case "retrieval":
-            found = evaluate_retrieval(model, pictures, on_progress=decoded)
+            found = evaluate_retrieval(model, pictures, on_progress=told)
         case "open-set":
-            found = evaluate_open_set(model, pictures, trials=trials or 100, seed=seed, on_progress=decoded)
+            found = evaluate_open_set(model, pictures, trials=trials or 100, seed=seed, on_progress=told)
         case "all-pairs":
-            one = evaluate(model, pictures, trials=trials or 200, seed=seed, on_progress=decoded)
+            one = evaluate(model, pictures, trials=trials or 200, seed=seed, on_progress=told)
             if against is None:
                 return _evaluation(one, title, summary)
-            other = evaluate(against, pictures, trials=trials or 200, seed=seed, on_progress=decoded)
+            told = stages(on_progress, "Against: ")
+            other = evaluate(against, pictures, trials=trials or 200, seed=seed, on_progress=told)
             return _comparison(compare(one, other), title, summary)
     return _protocol(found, title, summary)
 

@@ -25,7 +25,7 @@ from firstsight.models.folder import Model, make_model, set_operating_point
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loss import loss_name
 from firstsight.workflows.examples import Examples, open_examples, outputs_of
-from firstsight.workflows.progress import OnProgress, stage
+from firstsight.workflows.progress import OnProgress, stage, stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class EmbeddingJob:
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         if self.held_out is None or self._untrained_ND is None:
             return Outcome(model)
-        evaluation = evaluate(model, self.held_out, on_progress=stage(on_progress, "Measuring"))
+        evaluation = evaluate(model, self.held_out, on_progress=stages(on_progress, "Held out: "))
         return Outcome(
             set_operating_point(model, evaluation.operating_point),
             evaluation.to_json(),
