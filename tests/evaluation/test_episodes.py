@@ -120,4 +120,4 @@ def test_a_run_recognizes_its_tests_among_its_own_training_pictures(
     wrong = {found.pictures.paths[mistake.probe] for mistake in found.one_shot.mistakes}
     assert wrong == {"run02/test/item0.png", "run02/test/item1.png"}
     assert (figures["accuracy_low"], figures["accuracy_high"]) == (0, 1), "one run of two was all wrong"
-    assert figures["interval"] == "95 %: bootstrap over runs"
+    assert figures["accuracy_by"] == "bootstrap over runs"

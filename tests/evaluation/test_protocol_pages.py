@@ -61,11 +61,14 @@ def test_open_set(model: Model, people: PictureSet, tmp_path: Path) -> None:
     evaluation = evaluate_open_set(set_operating_point(model, point), people, trials=20)
     table = protocol_table(evaluation)
     assert [row[0] for row in table.rows] == [
-        "DIR at the threshold 0.750", "FPIR at the threshold 0.750", "DIR at FPIR 10 %", "DIR at FPIR 1 %",
-        "DIR at FPIR 0.1 %",
+        "Right decisions at the threshold 0.750", "DIR at the threshold 0.750", "FPIR at the threshold 0.750",
+        "DIR at FPIR 10 %", "DIR at FPIR 1 %", "DIR at FPIR 0.1 %",
     ]  # fmt: skip
-    assert table.rows[0][1] == percent(evaluation.open_set.dir)
-    assert [row[2] for row in table.rows[2:]] == ["too few strangers"] * 3
+    assert [row[1] for row in table.rows[:2]] == [
+        percent(evaluation.open_set.accuracy),
+        percent(evaluation.open_set.dir),
+    ]
+    assert [row[2] for row in table.rows[3:]] == ["too few strangers"] * 3
     page = write_protocol(tmp_path, evaluation, title="Open set", summary="").read_text("utf-8")
     assert "20 random choices of 2 identities to enroll from one picture each" in page
     assert "the tightest FPIR is 0.25" in page

@@ -58,6 +58,8 @@ def evaluate(
         return 0
     print_table(measured.table.columns, measured.table.rows)
     console.print(measured.table.caption, markup=False)
+    for note in measured.notes:
+        err.print(note, style="yellow" if note.startswith("Warning") else None, markup=False)
     for path, reason in measured.skipped:
         err.print(f"unreadable, counted as a mistake: {path}: {reason}", markup=False)
     if report:

@@ -14,6 +14,8 @@ from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.embed import embed_pictures
 
+CONFIDENCE = 0.95
+"""Of every interval."""
 AT_ONCE = 1024
 """Pictures embedded between two words on the progress."""
 
@@ -93,9 +95,9 @@ def embed(model: Model, pictures: PictureSet, *, on_progress: OnProgress = silen
     return Embedded(model=model, pictures=pictures, packed=packed, embeddings=x_ND)
 
 
-def with_interval(name: str, value: float, interval: Interval) -> dict[str, float]:
-    """A figure and its interval under the keys `name`, `name_low` and `name_high`."""
-    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def with_interval(name: str, value: float, interval: Interval) -> dict[str, float | str]:
+    """A figure under the key `name`, its interval under `name_low` and `name_high`, and how that was made."""
+    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high, f"{name}_by": interval.method}
 
 
 def far_name(far: float) -> str:

@@ -12,9 +12,11 @@ from torch import Tensor
 from firstsight.data.identities import PictureSet
 from firstsight.data.runs import RunSet
 from firstsight.errors import UserError
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.identification import Draw, OneShot, PixelSpace, TemplateSpace, recognize
+from firstsight.evaluation.pairs import drawn_pairs
 from firstsight.evaluation.progress import OnProgress, silent
+from firstsight.evaluation.verification import Verification, verification_figures, verify_pairs
 from firstsight.models.folder import Model
 
 
@@ -25,6 +27,11 @@ class EpisodesEvaluation(Embedded):
     protocol: str
     one_shot: OneShot
     pixels: OneShot
+    verification: Verification
+    """Of the probes and what they met in their episodes."""
+    clusters: Int64[Tensor, "N"]
+    unit: str
+    """What the intervals take for independent: runs, or identities."""
     details: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -35,7 +42,8 @@ class EpisodesEvaluation(Embedded):
             **with_interval("accuracy", found.accuracy, found.interval),
             "error": 1 - found.accuracy,
             **with_interval("pixel_accuracy", self.pixels.accuracy, self.pixels.interval),
-            "interval": f"95 %: {found.interval.method}",
+            "confidence": CONFIDENCE,
+            **verification_figures(self.verification),
             **self.counts(),
             "trials": found.trials,
             "ways": found.ways,
@@ -163,4 +171,14 @@ def _evaluation(
         recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit, on_progress=on_progress)
         for space in (TemplateSpace(embedded.embeddings), PixelSpace(embedded.as_pixels()))
     )
-    return EpisodesEvaluation(**vars(embedded), protocol=protocol, one_shot=found, pixels=pixels, details=details)
+    pairs = drawn_pairs(embedded.embeddings, embedded.labels, drawn)
+    return EpisodesEvaluation(
+        **vars(embedded),
+        protocol=protocol,
+        one_shot=found,
+        pixels=pixels,
+        verification=verify_pairs(pairs, own=embedded.model.config.operating_point),
+        clusters=clusters_N,
+        unit=unit,
+        details=details,
+    )

@@ -19,7 +19,7 @@ from firstsight.config import ModelConfig
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
-from firstsight.evaluation.embedded import Embedded, embed, far_name, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, far_name, with_interval
 from firstsight.evaluation.identification import PROBES_AT_ONCE
 from firstsight.evaluation.pairs import FARTHEST, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
@@ -29,6 +29,7 @@ from firstsight.recognition.decision import decide_identify
 from firstsight.recognition.gallery import Gallery
 
 FPIRS = (1e-1, 1e-2, 1e-3)
+NO_THRESHOLD = "The model has no threshold of its own, so there are no decisions to call right."
 PROBES_OF_ONE_STRANGER = 10
 """Further pictures of the same stranger say little more about strangers."""
 
@@ -70,6 +71,9 @@ class OpenSet:
     dir_interval: Interval | None
     fpir: float | None
     fpir_interval: Interval | None
+    accuracy: float | None
+    """The share of right decisions at `threshold`: the enrolled by their names, strangers unknown."""
+    accuracy_interval: Interval | None
     trials: int
     gallery_size: int
 
@@ -90,7 +94,8 @@ class OpenSetEvaluation(Embedded):
     def to_json(self) -> dict[str, Any]:
         """One flat dict of plain values; shares are fractions, and what the data cannot support is None."""
         found = self.open_set
-        figures: dict[str, Any] = self.about("open-set")
+        figures: dict[str, Any] = {}
+        accuracy: dict[str, Any]
         for point in found.dir_at_fpir:
             name = f"dir_at_fpir_{far_name(point.target)}"
             if point.interval is None or point.dir is None:
@@ -101,9 +106,16 @@ class OpenSetEvaluation(Embedded):
         if found.dir is not None and found.dir_interval and found.fpir is not None and found.fpir_interval:
             figures |= {"threshold": found.threshold, **with_interval("dir", found.dir, found.dir_interval)}
             figures |= with_interval("fpir", found.fpir, found.fpir_interval)
+        if found.accuracy is not None and found.accuracy_interval:
+            accuracy = with_interval("accuracy", found.accuracy, found.accuracy_interval)
+            accuracy["error"] = 1 - found.accuracy
+        else:
+            accuracy = {"accuracy": None, "accuracy_refused": NO_THRESHOLD, "error": None}
         return {
+            **self.about("open-set"),
+            **accuracy,
             **figures,
-            "interval": "95 %: the wider of exact binomial over pictures and bootstrap over identities",
+            "confidence": CONFIDENCE,
             **self.counts(),
             "trials": found.trials,
             "gallery_size": found.gallery_size,
@@ -244,20 +256,24 @@ def _rates(
     trials: int,
     gallery_size: int,
 ) -> OpenSet:
-    comparisons = int(np.minimum(np.bincount(labels), PROBES_OF_ONE_STRANGER).sum())
+    probed = np.bincount(labels[np.unique(unknown.picture)])
+    comparisons = int(np.minimum(probed, PROBES_OF_ONE_STRANGER).sum())
     points = []
     for target in fpirs:
         if target * comparisons >= 3 - 1e-9:
             at = largest_threshold(np.append(known.distance, unknown.distance), unknown.distance, target)
             points.append(_at(known, unknown, labels, target, at))
         else:
+            tightest = min(3 / comparisons, 1)
             reason = (
                 f"FPIR {far_name(target)} needs {3 / target:,.0f} probes of strangers, and there are {comparisons:,}, "
-                f"of one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {3 / comparisons:.2g}."
+                f"of one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {tightest:.2g}."
             )
             points.append(DirAtFpir(target, refused=reason))
     dir_, dir_interval = _share(known, known.right & known.accepted, labels)
     fpir, fpir_interval = _share(unknown, unknown.accepted, labels)
+    decided_right = np.append(known.right & known.accepted, ~unknown.accepted)
+    accuracy, accuracy_interval = _share(_joined([known, unknown]), decided_right, labels)
     given = threshold is not None
     return OpenSet(
         known=known,
@@ -268,6 +284,8 @@ def _rates(
         dir_interval=dir_interval if given else None,
         fpir=fpir if given else None,
         fpir_interval=fpir_interval if given else None,
+        accuracy=accuracy if given else None,
+        accuracy_interval=accuracy_interval if given else None,
         trials=trials,
         gallery_size=gallery_size,
     )

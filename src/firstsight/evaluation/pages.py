@@ -25,6 +25,10 @@ from firstsight.evaluation.report import Headline, Plot, Section, Table, write_r
 from firstsight.evaluation.verification import Verification
 
 MOST_SHOWN = 20
+INTERVALS = (
+    "Intervals are 95 %: of areas and equal error rates, the bootstrap over identities; of shares, the wider of it and "
+    "the exact binomial over pictures."
+)
 Item = TypeVar("Item")
 
 
@@ -94,12 +98,12 @@ def figures_table(evaluation: Evaluation) -> Table:
         ["The same by nearest pixels", percent(pixels.accuracy), between(pixels.interval)],
     ]
     val, refused = val_rows(result)
-    threshold = ["Threshold", f"{point.threshold:.3f}", f"at FAR {plots.share_label(point.target)}"]
+    threshold = ["Threshold for these data", f"{point.threshold:.3f}", f"at FAR {plots.share_label(point.target)}"]
     return Table(
         "Figures",
         f"{len(evaluation.pictures.names):,} identities, {len(evaluation.pictures):,} pictures; one-shot: "
         f"{found.trials} random choices of the one picture enrolled, {found.identifications:,} identifications; "
-        f"{len(result.pairs.same):,} pairs. Intervals are 95 %, over identities. {refused}".strip(),
+        f"{len(result.pairs.same):,} pairs. {INTERVALS} {refused}".strip(),
         ["", "Measured", "95 % interval"],
         [*rows, *val, threshold],
     )
@@ -115,6 +119,12 @@ def val_rows(result: Verification) -> tuple[list[list[str]], str]:
     for val in result.val_at_far:
         name = f"VAL at FAR {plots.share_label(val.target)}"
         rows.append([name, percent(val.val), between(val.interval)] if val.interval else [name, "–", "too few pairs"])
+    if result.own:
+        at = f"at the model's own threshold {result.own.threshold:.3f}"
+        rows += [
+            [f"VAL {at}", percent(result.own.val), between(result.own.val_interval)],
+            [f"FAR {at}", percent(result.own.far), between(result.own.far_interval)],
+        ]
     return rows, next((val.refused for val in result.val_at_far if val.refused), "")
 
 
@@ -197,14 +207,15 @@ def distance_section(evaluation: Evaluation) -> Section:
     return verification_section(evaluation.verification, evaluation.operating_point.threshold)
 
 
-def verification_section(result: Verification, threshold: float) -> Section:
-    """The same of any pairs and threshold."""
+def verification_section(result: Verification, threshold: float | None) -> Section:
+    """The same of any pairs, with a threshold where there is one."""
+    at = f"; the threshold is {threshold:.2f}" if threshold is not None else ""
     histogram = Plot(
         plots.distance_histogram(*result.histogram(), threshold=threshold),
-        "Pairs left of the threshold are called the same identity: orange there are false accepts, blue right of it "
+        "Pairs left of a threshold are called the same identity: orange there are false accepts, blue right of it "
         "are false rejects.",
         f"Same pairs lie around a distance of {result.mean_same:.2f}, different ones around "
-        f"{result.mean_different:.2f}; the threshold is {threshold:.2f}.",
+        f"{result.mean_different:.2f}{at}.",
     )
     curves = {"Embedding": (result.curve.far, result.curve.val)}
     roc = Plot(

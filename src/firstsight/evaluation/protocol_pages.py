@@ -14,6 +14,7 @@ from firstsight.evaluation.episodes import EpisodesEvaluation
 from firstsight.evaluation.folds import PairsEvaluation
 from firstsight.evaluation.open_set import OpenSetEvaluation
 from firstsight.evaluation.pages import (
+    INTERVALS,
     MOST_SHOWN,
     between,
     error_section,
@@ -29,11 +30,24 @@ from firstsight.evaluation.report import Headline, Plot, Section, Table, write_r
 from firstsight.evaluation.retrieval import RetrievalEvaluation
 
 ProtocolEvaluation = PairsEvaluation | EpisodesEvaluation | RetrievalEvaluation | OpenSetEvaluation
+NAMES = {
+    "accuracy": "Accuracy", "r_precision": "R-precision", "map_at_r": "MAP@R", "auc": "ROC AUC",
+    "average_precision": "Average precision", "eer": "Equal error rate",
+}  # fmt: skip
 COLUMNS = ("", "Measured", "95 % interval")
 
 
-def write_protocol(folder: str | Path, evaluation: ProtocolEvaluation, *, title: str, summary: str) -> Path:
+def write_protocol(
+    folder: str | Path,
+    evaluation: ProtocolEvaluation,
+    *,
+    title: str,
+    summary: str,
+    data: Mapping[str, Any] | None = None,
+) -> Path:
     """Write report.html and report.json of one protocol; give the path of report.html.
+
+    `data` adds numbers to those of the evaluation.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -43,7 +57,7 @@ def write_protocol(folder: str | Path, evaluation: ProtocolEvaluation, *, title:
         folder,
         title=title,
         summary=summary,
-        data=evaluation.to_json(),
+        data={**evaluation.to_json(), **(data or {})},
         headlines=[Headline(table.rows[0][0], table.rows[0][1], f"95 % interval {table.rows[0][2]}")],
         tables=[table, *_further_tables(evaluation), *skipped_tables(evaluation)],
         sections=[section for section in _sections(evaluation) if section.plots],
@@ -51,8 +65,12 @@ def write_protocol(folder: str | Path, evaluation: ProtocolEvaluation, *, title:
     )
 
 
-def write_comparison(folder: str | Path, comparison: Comparison, *, title: str, summary: str) -> Path:
+def write_comparison(
+    folder: str | Path, comparison: Comparison, *, title: str, summary: str, data: Mapping[str, Any] | None = None
+) -> Path:
     """Write report.html and report.json of two models side by side; give the path of report.html.
+
+    `data` adds numbers to those of the comparison.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -67,8 +85,8 @@ def write_comparison(folder: str | Path, comparison: Comparison, *, title: str, 
         folder,
         title=title,
         summary=summary,
-        data=comparison.to_json(),
-        headlines=[Headline("Difference of one-shot accuracy", table.rows[0][3], comparison.verdict())],
+        data={**comparison.to_json(), **(data or {})},
+        headlines=[Headline(f"Difference of {table.rows[0][0]}, in points", table.rows[0][3], comparison.verdict())],
         tables=[table],
         sections=[
             Section(
@@ -86,17 +104,15 @@ def write_comparison(folder: str | Path, comparison: Comparison, *, title: str, 
 def comparison_table(comparison: Comparison) -> Table:
     """Two models' figures, and the intervals of their differences."""
     one, other = comparison.one.to_json(), comparison.other.to_json()
-    names = {"accuracy": "One-shot accuracy", "auc": "ROC AUC", "eer": "Equal error rate"}
-    names |= {
+    names = NAMES | {
         f"val_at_far_{far_name(point.target)}": f"VAL at FAR {plots.share_label(point.target)}"
         for point in comparison.one.verification.val_at_far
         if point.val is not None
     }
     rows = []
-    for key, name in names.items():
-        difference, interval = comparison.differences[key]
+    for key, (difference, interval) in comparison.differences.items():
         text = f"{100 * difference:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
-        rows.append([name, percent(one[key]), percent(other[key]), text])
+        rows.append([names[key], percent(one[key]), percent(other[key]), text])
     columns = ("", comparison.one.model.name, comparison.other.model.name, "Difference in points (95 %)")
     return Table("Side by side", "The same pictures, the same choices; positive: the first has more.", columns, rows)
 
@@ -105,18 +121,12 @@ def protocol_table(evaluation: ProtocolEvaluation) -> Table:
     """The figures of a protocol with their intervals, and why some are missing."""
     figures = evaluation.to_json()
     if isinstance(evaluation, PairsEvaluation):
-        rows, refused = val_rows(evaluation.verification)
-        caption = (
-            f"{figures['pairs']:,} pairs of {figures['identities']:,} identities in {figures['folds']} folds, each "
-            f"measured at the threshold that is best on the others; mean over folds ± standard error: "
-            f"{percent(figures['accuracy'])} ± {percent(figures['standard_error'])}. {refused}"
-        )
-        return Table("Figures", caption.strip(), COLUMNS, [_row("Accuracy", figures, "accuracy"), *rows])
+        return _pairs_table(evaluation, figures)
     if isinstance(evaluation, EpisodesEvaluation):
         what = "runs" if evaluation.protocol == "one-shot-runs" else "random episodes"
         caption = (
             f"{figures['trials']:,} {what} of {figures['ways']} identities, {figures['shots']} enrolled of each; "
-            f"{figures['identifications']:,} identifications. Interval: {evaluation.one_shot.interval.method}."
+            f"{figures['identifications']:,} identifications. Interval: {evaluation.one_shot.interval.method}, 95 %."
         )
         rows = [_row("Accuracy", figures, "accuracy"), _row("The same by nearest pixels", figures, "pixel_accuracy")]
         return Table("Figures", caption, COLUMNS, rows)
@@ -127,12 +137,29 @@ def protocol_table(evaluation: ProtocolEvaluation) -> Table:
     return _open_set_table(evaluation, figures)
 
 
+def _pairs_table(evaluation: PairsEvaluation, figures: Mapping[str, Any]) -> Table:
+    rows, refused = val_rows(evaluation.verification)
+    caption = f"{figures['pairs']:,} pairs of {figures['identities']:,} identities"
+    if evaluation.folded is None:
+        return Table("Figures", f"{caption}. {figures['accuracy_refused']} {INTERVALS} {refused}", COLUMNS, rows)
+    caption += (
+        f" in {figures['folds']} folds, each measured at the threshold that is best on the others; mean over folds ± "
+        f"standard error: {percent(figures['accuracy'])} ± {percent(figures['standard_error'])}. "
+        f"{INTERVALS} {refused}"
+    )
+    return Table("Figures", caption.strip(), COLUMNS, [_row("Accuracy", figures, "accuracy"), *rows])
+
+
 def _open_set_table(evaluation: OpenSetEvaluation, figures: Mapping[str, Any]) -> Table:
     found = evaluation.open_set
     rows = []
     if found.threshold is not None:
         at = f"at the threshold {found.threshold:.3f}"
-        rows = [_row(f"DIR {at}", figures, "dir"), _row(f"FPIR {at}", figures, "fpir")]
+        rows = [
+            _row(f"Right decisions {at}", figures, "accuracy"),
+            _row(f"DIR {at}", figures, "dir"),
+            _row(f"FPIR {at}", figures, "fpir"),
+        ]
     for point in found.dir_at_fpir:
         name = f"DIR at FPIR {plots.share_label(point.target)}"
         rows.append([name, percent(point.dir), between(point.interval) if point.interval else "too few strangers"])
@@ -158,7 +185,7 @@ def _further_tables(evaluation: ProtocolEvaluation) -> list[Table]:
 
 def _sections(evaluation: ProtocolEvaluation) -> list[Section]:
     if isinstance(evaluation, PairsEvaluation):
-        threshold = float(np.mean(evaluation.folded.thresholds))
+        threshold = float(np.mean(evaluation.folded.thresholds)) if evaluation.folded else None
         distances = verification_section(evaluation.verification, threshold)
         return [distances, error_section(evaluation, evaluation.verification)]
     if isinstance(evaluation, EpisodesEvaluation):

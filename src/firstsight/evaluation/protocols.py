@@ -8,13 +8,11 @@ from torch import Tensor
 
 from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, require_identities
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.identification import OneShot, one_shot, pixel_one_shot
 from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, operating_point, verification, verification_figures
 from firstsight.models.folder import Model
-
-INTERVALS = "95 %: the wider of exact binomial over pictures and bootstrap over identities"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +39,7 @@ class Evaluation(Embedded):
             **verification_figures(self.verification),
             "threshold": self.operating_point.threshold,
             "threshold_target_far": self.operating_point.target,
-            "interval": INTERVALS,
+            "confidence": CONFIDENCE,
             **self.counts(),
             "trials": found.trials,
             "ways": found.ways,
@@ -80,7 +78,7 @@ def evaluate(
         **vars(embedded),
         one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed, on_progress=on_progress),
         pixels=pixel_one_shot(embedded.as_pixels(), labels_N, trials=trials, seed=seed, on_progress=on_progress),
-        verification=verification(x_ND, labels_N),
+        verification=verification(x_ND, labels_N, own=model.config.operating_point),
         operating_point=operating_point(x_ND, labels_N),
         seed=seed,
     )

@@ -12,9 +12,10 @@ from torch import Tensor
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.pairs import FARTHEST, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
+from firstsight.evaluation.verification import Verification, verification, verification_figures
 from firstsight.functional.quantize import template_distances
 from firstsight.models.folder import Model
 
@@ -43,6 +44,7 @@ class RetrievalEvaluation(Embedded):
     """Retrieval among the pictures of a set."""
 
     retrieval: Retrieval
+    verification: Verification
 
     def to_json(self) -> dict[str, Any]:
         """One flat dict of plain values; shares are fractions. `accuracy` is precision@1."""
@@ -55,8 +57,9 @@ class RetrievalEvaluation(Embedded):
             **with_interval("precision_at_1", found.precision_at_1, first),
             **with_interval("r_precision", found.r_precision, second),
             **with_interval("map_at_r", found.map_at_r, third),
-            "interval": "95 %: the wider of exact binomial over pictures and bootstrap over identities",
+            "confidence": CONFIDENCE,
             **self.counts(),
+            **verification_figures(self.verification),
             "queries": found.queries,
         }
 
@@ -76,7 +79,8 @@ def evaluate_retrieval(model: Model, pictures: PictureSet, *, on_progress: OnPro
     require_identities(pictures, 1, with_pictures=2)
     embedded = embed(model, pictures, on_progress=on_progress)
     found = retrieval(embedded.embeddings, embedded.labels, on_progress=on_progress)
-    return RetrievalEvaluation(**vars(embedded), retrieval=found)
+    pairs = verification(embedded.embeddings, embedded.labels, own=model.config.operating_point)
+    return RetrievalEvaluation(**vars(embedded), retrieval=found, verification=pairs)
 
 
 def retrieval(

@@ -28,6 +28,8 @@ from firstsight.evaluation.pairs import (
 from firstsight.functional import curves
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+DRAWS, AT_MOST = 300, 60_000
+"""Resamplings of identities, and the pairs that take part in them."""
 NOTHING = -1.0
 """A threshold that no distance is below."""
 
@@ -47,6 +49,17 @@ class ValAtFar:
     refused: str = ""
 
 
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a user gets at a threshold: the shares of same (VAL) and of different pairs (FAR) that are accepted."""
+
+    threshold: float
+    val: float
+    val_interval: Interval
+    far: float
+    far_interval: Interval
+
+
 @dataclass(frozen=True, eq=False)
 class Verification:
     """What the distances of pairs say about a model."""
@@ -62,6 +75,8 @@ class Verification:
     val_at_far: tuple[ValAtFar, ...]
     mean_same: float
     mean_different: float
+    own: "AtThreshold | None" = None
+    """At the model's own threshold, where it has one."""
 
     def histogram(self, bins: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Counts of same and of different pairs, and the edges of the bins: from 0 to the largest distance.
@@ -81,19 +96,21 @@ def verification(
     *,
     max_pairs: int = MAX_PAIRS,
     fars: Sequence[float] = FARS,
+    own: OperatingPoint | None = None,
 ) -> Verification:
     """Compare every two pictures as the gallery does, by their int8 templates.
 
     Above `max_pairs` pairs, half of them same and half different are drawn at random with replacement, always the
-    same ones. A row of NaN is a picture that could not be embedded: it is at distance 4 from every other.
+    same ones. A row of NaN is a picture that could not be embedded: it is at distance 4 from every other. `own` is the
+    model's operating point.
 
     Raises:
         UserError: no two pictures of one identity, or one identity only.
     """
-    return verify_pairs(picture_pairs(x_ND, labels_N, max_pairs=max_pairs), fars=fars)
+    return verify_pairs(picture_pairs(x_ND, labels_N, max_pairs=max_pairs), fars=fars, own=own)
 
 
-def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
+def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS, own: OperatingPoint | None = None) -> Verification:
     """The figures of pairs whose distances are known, whatever the measure.
 
     Raises:
@@ -120,7 +137,30 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
         ),
         mean_same=float(pairs.distances[pairs.same].double().mean()),
         mean_different=float(pairs.distances[~pairs.same].double().mean()),
+        own=at_threshold(pairs, own.threshold) if own else None,
     )
+
+
+def at_threshold(pairs: Pairs, threshold: float) -> AtThreshold:
+    """VAL and FAR at a threshold that was chosen elsewhere, each with the wider of two intervals.
+
+    These are exact binomial, over pictures (VAL) or the comparisons that count as evidence (FAR), and the bootstrap
+    over identities.
+    """
+    accepted_P = (pairs.distances <= threshold).numpy()
+    same_P = pairs.same.numpy()
+    kept_K = _thinned(pairs, AT_MOST)
+    kinds_2K = np.stack([same_P[kept_K], ~same_P[kept_K]])
+    weights_RK = resampled_pairs(pairs, kept_K, draws=DRAWS)
+    with np.errstate(invalid="ignore"):  # a draw without such pairs has no share
+        share_R2 = np.array([kinds_2K @ (w_K * accepted_P[kept_K]) / (kinds_2K @ w_K) for w_K in weights_RK])
+    val, far = float(accepted_P[same_P].mean()), float(accepted_P[~same_P].mean())
+    trials = distinct(pairs.left[pairs.same], pairs.right[pairs.same]), pairs.comparisons
+    val_interval, far_interval = (
+        wider(binomial_interval(round(share * n), n), percentile_interval(share, share_R))
+        for share, n, share_R in zip((val, far), trials, share_R2.T, strict=True)
+    )
+    return AtThreshold(threshold, val, val_interval, far, far_interval)
 
 
 def operating_point(
@@ -195,6 +235,12 @@ def verification_figures(result: Verification) -> dict[str, Any]:
         else:
             figures |= with_interval(name, point.val, point.interval)
             figures |= {f"{name}_threshold": point.threshold, f"{name}_far": point.far}
+    if result.own:
+        figures |= {
+            "model_threshold": result.own.threshold,
+            **with_interval("val_at_model_threshold", result.own.val, result.own.val_interval),
+            **with_interval("far_at_model_threshold", result.own.far, result.own.far_interval),
+        }
     return figures | {"mean_distance_same": result.mean_same, "mean_distance_different": result.mean_different}
 
 
@@ -216,7 +262,9 @@ class ResampledRates(NamedTuple):
     val_RF: NDArray[np.float64]
 
 
-def resampled_rates(pairs: Pairs, fars: Sequence[float], *, draws: int = 300, at_most: int = 60_000) -> ResampledRates:
+def resampled_rates(
+    pairs: Pairs, fars: Sequence[float], *, draws: int = DRAWS, at_most: int = AT_MOST
+) -> ResampledRates:
     """The rates with identities drawn with replacement.
 
     The draws depend on the number of identities alone: those of two models on the same pairs belong together.

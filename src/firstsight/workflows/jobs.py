@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from firstsight.config import ModelConfig, Recipe
 from firstsight.data.cache import Skipped, packed_pictures, resolve_color
-from firstsight.data.identities import PictureSet, open_pictures, require_identities, split_by_identity
+from firstsight.data.identities import PictureSet, listing_digest, open_pictures, require_identities, split_by_identity
 from firstsight.data.pictures import to_input
 from firstsight.errors import DataError
 from firstsight.evaluation import pages
@@ -79,7 +79,8 @@ class EmbeddingJob:
     """Identities to be told apart, measured on others."""
 
     def __init__(self, recipe: Recipe, on_progress: OnProgress) -> None:
-        learned, self.held_out = _identity_sets(recipe)
+        pictures = open_pictures(recipe.data.path)
+        learned, self.held_out = _identity_sets(recipe, pictures)
         _require_pairs(learned, self.held_out)
         self.recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
         packed = packed_pictures(learned, self.recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
@@ -88,8 +89,8 @@ class EmbeddingJob:
         self.feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), self.recipe)
         self.unreadable: Sequence[Skipped] = packed.skipped
         self.provenance: dict[str, Any] = {
-            "data": learned.source, "identities": len(packed.kept.names), "pictures": len(packed.kept),
-            "unreadable": len(packed.skipped),
+            "data": learned.source, "listing": listing_digest(pictures),
+            "identities": len(packed.kept.names), "pictures": len(packed.kept), "unreadable": len(packed.skipped),
         }  # fmt: skip
         self._untrained_ND: Tensor | None = None
 
@@ -193,8 +194,7 @@ class ExampleJob:
         return [pages.mistaken_section([held_out.inputs[i] for i, _ in found.worst], captions)]
 
 
-def _identity_sets(recipe: Recipe) -> tuple[PictureSet, PictureSet | None]:
-    pictures = open_pictures(recipe.data.path)
+def _identity_sets(recipe: Recipe, pictures: PictureSet) -> tuple[PictureSet, PictureSet | None]:
     if recipe.data.val:
         return pictures, open_pictures(recipe.data.val)
     learned, held_out = split_by_identity(pictures, recipe.data.holdout, recipe.training.seed)
