@@ -62,6 +62,14 @@ def test_the_nearest_distance_and_the_rates_against_a_plain_loop() -> None:
     assert found.accuracy == pytest.approx(np.mean(right))
     assert found.accuracy_interval is not None
     assert found.accuracy_interval.low < found.accuracy < found.accuracy_interval.high
+    known_pairs = {(probe, own) for probe, own in zip(found.known.picture, found.known.own, strict=True)}
+    assert known_pairs == {(i, e) for i in found.known.picture for e in enrolled if labels[e] == labels[i]}
+    strangers = {(probe, nearest[probe]) for probe in found.unknown.picture.tolist()}
+    assert known_pairs | strangers == set(zip(found.met.left.tolist(), found.met.right.tolist(), strict=True))
+    for mistake in found.mistakes:
+        assert mistake.taken_for == nearest[mistake.probe]
+        assert labels[mistake.right] == labels[mistake.probe] != labels[mistake.taken_for]
+    assert len(found.mistakes) == (~found.known.right).sum() > 3
     distances = np.unique(np.append(found.known.distance, found.unknown.distance))
     for point in found.dir_at_fpir:
         threshold = max(t for t in distances if (found.unknown.distance <= t).mean() <= point.target)
@@ -125,6 +133,12 @@ def test_only_strangers_that_were_probed_count_as_evidence() -> None:
     """One trial of 10 identities of 20 pictures has 5 strangers: 50 probes count, which support 6 in 100."""
     found = open_set(*clusters(10, 20, spread=0.5), trials=1, fpirs=(0.06, 0.05))
     assert [point.refused == "" for point in found.dir_at_fpir] == [True, False]
+
+
+def test_where_nobody_enrolled_is_probed_more_trials_are_asked_for() -> None:
+    labels_N = torch.tensor([0, 0, *range(1, 40)])
+    with pytest.raises(UserError, match="Nobody who was enrolled has another picture .* Give more --trials"):
+        open_set(torch.eye(41), labels_N, trials=1, seed=2)
 
 
 def test_without_a_threshold_there_are_no_decisions_to_count() -> None:

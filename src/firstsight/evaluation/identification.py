@@ -27,7 +27,7 @@ Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
 PROBES_AT_ONCE = 4096
 """Probes searched between two words on the progress."""
 DISTANCES_AT_ONCE = 1 << 24
-"""Distances of pixels held at a time: 64 MiB."""
+"""Distances held at a time: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True)
@@ -262,12 +262,13 @@ def recognize(
         identifications=int(probed.sum()),
         probed=probed,
         recognized=recognized,
-        confusions=_confusions(labels[mistakes[0]], labels[mistakes[1]]),
-        mistakes=_worst(space, mistakes, worst),
+        confusions=confusions_of(labels[mistakes[0]], labels[mistakes[1]]),
+        mistakes=worst_mistakes(space, mistakes, worst),
     )
 
 
-def _confusions(true_M: NDArray[np.int64], taken_for_M: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+def confusions_of(true_M: NDArray[np.int64], taken_for_M: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """(true label, label taken for, how often), most frequent first."""
     pairs, counts = np.unique(np.stack([true_M, taken_for_M]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return tuple(
@@ -275,8 +276,9 @@ def _confusions(true_M: NDArray[np.int64], taken_for_M: NDArray[np.int64]) -> tu
     )
 
 
-def _worst(space: Space, mistakes_3M: NDArray[np.int64], count: int) -> tuple[Mistake, ...]:
-    """Those where the wrong picture was nearer than the right one by most, each probe once."""
+def worst_mistakes(space: Space, mistakes_3M: NDArray[np.int64], count: int = 50) -> tuple[Mistake, ...]:
+    """Of (probe, taken for, right) those where the wrong picture was nearer than the right one by most, each probe
+    once; the right one must have been embedded."""
     comparable = space.readable.numpy()[mistakes_3M[2]]
     probe_M, taken_for_M, right_M = torch.from_numpy(np.unique(mistakes_3M[:, comparable], axis=1))
     distance_M, to_right_M = space.distances(probe_M, taken_for_M), space.distances(probe_M, right_M)

@@ -20,8 +20,8 @@ from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, far_name, with_interval
-from firstsight.evaluation.identification import PROBES_AT_ONCE
-from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.identification import PROBES_AT_ONCE, Mistake, TemplateSpace, confusions_of, worst_mistakes
+from firstsight.evaluation.pairs import FARTHEST, Pairs, pair_distances, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import largest_threshold
 from firstsight.models.folder import Model
@@ -54,6 +54,10 @@ class Identifications:
     distance: NDArray[np.float64]
     right: NDArray[np.bool_]
     """Whether the nearest is the identity of the probe; never so for a stranger."""
+    taken_for: NDArray[np.int64]
+    """The picture enrolled of the nearest; -1 where nobody is near."""
+    own: NDArray[np.int64]
+    """The picture enrolled of the probe's own identity; -1 where there is none."""
     accepted: NDArray[np.bool_]
     """Whether a user would have been told a name: of `decide_identify` at the threshold."""
 
@@ -76,6 +80,16 @@ class OpenSet:
     accuracy_interval: Interval | None
     trials: int
     gallery_size: int
+    met: Pairs
+    """The enrolled with their own pictures, strangers with whom they were nearest to; each pair once."""
+    probed: NDArray[np.int64]
+    """How often each of the N pictures was a probe while its identity was enrolled."""
+    recognized: NDArray[np.int64]
+    """How often it was nearest to its own identity."""
+    confusions: tuple[tuple[int, int, int], ...]
+    """(true label, label of the nearest, how often) of the enrolled, most frequent first."""
+    mistakes: tuple[Mistake, ...]
+    """Of the enrolled, those where another was nearer than their own picture by most."""
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """FPIR and DIR at every distance of a stranger, ascending."""
@@ -171,7 +185,7 @@ def open_set(
     was to be enrolled with it is not in that trial's gallery.
 
     Raises:
-        UserError: fewer than two identities, or none with two pictures.
+        UserError: fewer than two identities, or none with two pictures that was ever enrolled.
     """
     labels = labels_N.numpy()
     identities, counts = np.unique(labels, return_counts=True)
@@ -196,7 +210,10 @@ def open_set(
             space.enroll(enrolled_C)
             known.append(space.identify(others[is_known], on_done))
             unknown.append(space.identify(others[~is_known], on_done))
-    return _rates(_joined(known), _joined(unknown), labels, fpirs, threshold, trials, len(identities) // 2)
+    answers = _joined(known), _joined(unknown)
+    if not len(answers[0].picture):
+        raise UserError("Nobody who was enrolled has another picture to be known by.", hint="Give more --trials.")
+    return _rates(*answers, fpirs, threshold, trials, len(identities) // 2, x_ND, labels_N)
 
 
 class _Probes:
@@ -213,6 +230,8 @@ class _Probes:
 
     def enroll(self, picture_C: NDArray[np.int64]) -> None:
         picture_C = picture_C[self._embedded[picture_C]]
+        self._enrolled = np.full(self._labels.max() + 1, -1)
+        self._enrolled[self._labels[picture_C]] = picture_C
         self._gallery.clear()
         if len(picture_C):
             self._gallery.enroll_many(
@@ -228,17 +247,19 @@ class _Probes:
 
     def _identify(self, picture_M: NDArray[np.int64]) -> Identifications:
         distance_M = np.full(len(picture_M), FARTHEST)
-        right_M, accepted_M = np.zeros(len(picture_M), bool), np.zeros(len(picture_M), bool)
+        taken_for_M, accepted_M = np.full(len(picture_M), -1), np.zeros(len(picture_M), bool)
         known = np.flatnonzero(self._embedded[picture_M])
         nearest = self._gallery.search(self._q_ND[torch.from_numpy(picture_M[known])])
         threshold = -1.0 if self._threshold is None else self._threshold
         for i, matches in zip(known, nearest, strict=True):
             decision = decide_identify(matches, threshold)
-            if decision.distance is not None:
+            if decision.distance is not None and decision.nearest is not None:
                 distance_M[i] = decision.distance
-                right_M[i] = decision.nearest == str(self._labels[picture_M[i]])
+                taken_for_M[i] = self._enrolled[int(decision.nearest)]
                 accepted_M[i] = decision.accepted
-        return Identifications(picture_M, distance_M, right_M, accepted_M)
+        own_M = self._enrolled[self._labels[picture_M]]
+        right_M = (taken_for_M == own_M) & (own_M >= 0)
+        return Identifications(picture_M, distance_M, right_M, taken_for_M, own_M, accepted_M)
 
 
 def _joined(parts: Sequence[Identifications]) -> Identifications:
@@ -250,12 +271,14 @@ def _joined(parts: Sequence[Identifications]) -> Identifications:
 def _rates(
     known: Identifications,
     unknown: Identifications,
-    labels: NDArray[np.int64],
     fpirs: Sequence[float],
     threshold: float | None,
     trials: int,
     gallery_size: int,
+    x_ND: Float[Tensor, "N D"],
+    labels_N: Int64[Tensor, "N"],
 ) -> OpenSet:
+    labels = labels_N.numpy()
     probed = np.bincount(labels[np.unique(unknown.picture)])
     comparisons = int(np.minimum(probed, PROBES_OF_ONE_STRANGER).sum())
     points = []
@@ -288,7 +311,33 @@ def _rates(
         accuracy_interval=accuracy_interval if given else None,
         trials=trials,
         gallery_size=gallery_size,
+        met=_met(known, unknown, x_ND, labels_N),
+        **_mistaken(known, x_ND, labels),
     )
+
+
+def _met(
+    known: Identifications, unknown: Identifications, x_ND: Float[Tensor, "N D"], labels_N: Int64[Tensor, "N"]
+) -> Pairs:
+    pairs_P2 = [
+        np.stack([probes.picture, other], axis=1)[other >= 0]
+        for probes, other in ((known, known.own), (unknown, unknown.taken_for))
+    ]
+    left_P, right_P = torch.from_numpy(np.unique(np.concatenate(pairs_P2), axis=0)).T
+    same_P = labels_N[left_P] == labels_N[right_P]
+    return Pairs(left_P, right_P, same_P, pair_distances(x_ND, left_P, right_P), labels_N, False)
+
+
+def _mistaken(known: Identifications, x_ND: Float[Tensor, "N D"], labels: NDArray[np.int64]) -> dict[str, Any]:
+    wrong = ~known.right & (known.taken_for >= 0)
+    confused = wrong & (known.own >= 0)
+    triples_3M = np.stack([known.picture, known.taken_for, known.own])[:, confused]
+    return {
+        "probed": np.bincount(known.picture, minlength=len(labels)),
+        "recognized": np.bincount(known.picture[known.right], minlength=len(labels)),
+        "confusions": confusions_of(labels[known.picture[wrong]], labels[known.taken_for[wrong]]),
+        "mistakes": worst_mistakes(TemplateSpace(x_ND), triples_3M),
+    }
 
 
 def _at(
