@@ -5,7 +5,7 @@ one, at a distance <= the threshold. FPIR, the false positive identification rat
 anyone enrolled at a distance <= the threshold. N pictures, D embedding, K known and U unknown identifications.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,12 @@ from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, far_name, with_interval
-from firstsight.evaluation.identification import PROBES_AT_ONCE, Mistake, TemplateSpace, confusions_of, worst_mistakes
-from firstsight.evaluation.pairs import FARTHEST, Pairs, pair_distances, templates
+from firstsight.evaluation.identification import Mistake, TemplateSpace, confusions_of, worst_mistakes
+from firstsight.evaluation.pairs import Pairs, pair_distances
+from firstsight.evaluation.probes import Identifications, Probes, joined
 from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import largest_threshold
 from firstsight.models.folder import Model
-from firstsight.recognition.decision import decide_identify
 from firstsight.recognition.gallery import Gallery
 
 FPIRS = (1e-1, 1e-2, 1e-3)
@@ -44,22 +44,6 @@ class DirAtFpir:
     threshold: float | None = None
     fpir: float | None = None
     refused: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Identifications:
-    """What the gallery answered to each probe, given by its index."""
-
-    picture: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    """Whether the nearest is the identity of the probe; never so for a stranger."""
-    taken_for: NDArray[np.int64]
-    """The picture enrolled of the nearest; -1 where nobody is near."""
-    own: NDArray[np.int64]
-    """The picture enrolled of the probe's own identity; -1 where there is none."""
-    accepted: NDArray[np.bool_]
-    """Whether a user would have been told a name: of `decide_identify` at the threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +184,7 @@ def open_set(
     on_done = counter(on_progress, "Identifying", trials * (len(labels) - len(identities) // 2))
     with Gallery("sqlite://") as gallery:
         gallery.bind_model(Model(nn.Identity(), ModelConfig(identity="evaluation"), name="evaluation"))
-        space = _Probes(gallery, x_ND, labels, threshold)
+        space = Probes(gallery, x_ND, labels, threshold)
         for _ in range(trials):
             chosen = rng.permutation(identities)[: len(identities) // 2]
             order = rng.permutation(np.flatnonzero(np.isin(labels, chosen)))
@@ -210,62 +194,10 @@ def open_set(
             space.enroll(enrolled_C)
             known.append(space.identify(others[is_known], on_done))
             unknown.append(space.identify(others[~is_known], on_done))
-    answers = _joined(known), _joined(unknown)
+    answers = joined(known), joined(unknown)
     if not len(answers[0].picture):
         raise UserError("Nobody who was enrolled has another picture to be known by.", hint="Give more --trials.")
     return _rates(*answers, fpirs, threshold, trials, len(identities) // 2, x_ND, labels_N)
-
-
-class _Probes:
-    """Pictures of a set, enrolled in and identified against a real gallery."""
-
-    def __init__(
-        self, gallery: Gallery, x_ND: Float[Tensor, "N D"], labels: NDArray[np.int64], threshold: float | None
-    ) -> None:
-        self._gallery = gallery
-        self._labels = labels
-        self._threshold = threshold
-        self._q_ND, embedded_N = templates(x_ND)
-        self._embedded = embedded_N.numpy()
-
-    def enroll(self, picture_C: NDArray[np.int64]) -> None:
-        picture_C = picture_C[self._embedded[picture_C]]
-        self._enrolled = np.full(self._labels.max() + 1, -1)
-        self._enrolled[self._labels[picture_C]] = picture_C
-        self._gallery.clear()
-        if len(picture_C):
-            self._gallery.enroll_many(
-                [str(label) for label in self._labels[picture_C]], self._q_ND[torch.from_numpy(picture_C)]
-            )
-
-    def identify(self, picture_M: NDArray[np.int64], on_done: Callable[[int], None]) -> Identifications:
-        parts = []
-        for start in range(0, max(len(picture_M), 1), PROBES_AT_ONCE):
-            parts.append(self._identify(picture_M[start : start + PROBES_AT_ONCE]))
-            on_done(len(parts[-1].picture))
-        return _joined(parts)
-
-    def _identify(self, picture_M: NDArray[np.int64]) -> Identifications:
-        distance_M = np.full(len(picture_M), FARTHEST)
-        taken_for_M, accepted_M = np.full(len(picture_M), -1), np.zeros(len(picture_M), bool)
-        known = np.flatnonzero(self._embedded[picture_M])
-        nearest = self._gallery.search(self._q_ND[torch.from_numpy(picture_M[known])])
-        threshold = -1.0 if self._threshold is None else self._threshold
-        for i, matches in zip(known, nearest, strict=True):
-            decision = decide_identify(matches, threshold)
-            if decision.distance is not None and decision.nearest is not None:
-                distance_M[i] = decision.distance
-                taken_for_M[i] = self._enrolled[int(decision.nearest)]
-                accepted_M[i] = decision.accepted
-        own_M = self._enrolled[self._labels[picture_M]]
-        right_M = (taken_for_M == own_M) & (own_M >= 0)
-        return Identifications(picture_M, distance_M, right_M, taken_for_M, own_M, accepted_M)
-
-
-def _joined(parts: Sequence[Identifications]) -> Identifications:
-    return Identifications(
-        *(np.concatenate([getattr(part, field) for part in parts]) for field in Identifications.__dataclass_fields__)
-    )
 
 
 def _rates(
@@ -296,7 +228,7 @@ def _rates(
     dir_, dir_interval = _share(known, known.right & known.accepted, labels)
     fpir, fpir_interval = _share(unknown, unknown.accepted, labels)
     decided_right = np.append(known.right & known.accepted, ~unknown.accepted)
-    accuracy, accuracy_interval = _share(_joined([known, unknown]), decided_right, labels)
+    accuracy, accuracy_interval = _share(joined([known, unknown]), decided_right, labels)
     given = threshold is not None
     return OpenSet(
         known=known,
