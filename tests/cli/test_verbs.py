@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import draw_identity
+from pictures import draw_identity, write_identities
 from typed import Type
 
 from firstsight.cli import main as cli
@@ -113,7 +113,22 @@ def test_pairs_in_the_published_format(type: Type, trained: Path, photos: Path, 
 def test_two_models_side_by_side(type: Type, trained: Path, photos: Path) -> None:
     answer = type("evaluate", "--model", trained, "--data", photos, "--against", trained, "--trials", 5, "--json")
     figures = only(answer.out)
-    assert [value for name, value in figures.items() if name.startswith("accuracy_difference")] == [0.0, 0.0, 0.0]
+    assert [figures[f"accuracy_difference{end}"] for end in ("", "_low", "_high")] == [0.0, 0.0, 0.0]
+
+
+def test_data_that_the_model_was_trained_on_are_warned_of(
+    type: Type, trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    """At the same place, and moved into a zip; other pictures are not."""
+    zipped = shutil.make_archive(str(tmp_path / "moved"), "zip", photos)
+    others = write_identities(tmp_path / "others", identities=4, each=3, first=30)
+    for data, seen in ((photos, True), (zipped, True), (others, False)):
+        words = ("evaluate", "--model", trained, "--data", data, "--trials", 2)
+        answer = type(*words)
+        assert ("was trained on 6 of the 12 identities in" in answer.err) == seen
+        assert "The model keeps its own threshold, " in answer.err
+        assert "FAR at the model's own threshold" in answer.out
+        assert only(type(*words, "--json").out)["seen_in_training"] == seen
 
 
 def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
@@ -263,10 +278,22 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
             ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "pairs"),
             "Give --protocol pairs --pairs FILE.",
         ),
-        (("evaluate", "--model", "{trained}", "--data", "x", "--pairs", "x"), "Give --protocol pairs --pairs FILE."),
         (
-            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "retrieval", "--against", "{trained}"),
-            "Two models cannot be compared by retrieval.",
+            ("evaluate", "--model", "{trained}", "--data", "x", "--pairs", "x"),
+            "The protocol all-pairs has no --pairs. It belongs to: pairs.",
+        ),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "retrieval", "--within-groups"),
+            "The protocol retrieval has no --within-groups. It belongs to: one-shot.",
+        ),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "pairs", "--pairs", "x", "--trials", "9"),
+            "The protocol pairs has no --trials. It belongs to: all-pairs, one-shot, open-set.",
+        ),
+        (("evaluate", "--model", "{trained}", "--data", "x", "--ways", "5"), "The protocol all-pairs has no --ways."),
+        (
+            ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "open-set", "--trials", "0"),
+            "--trials 0 is too few. Give 1 or more.",
         ),
         (("enroll", "ada", "x.png", "--gallery", "new.sqlite"), "is new and has no model yet. Add --model"),
     ],

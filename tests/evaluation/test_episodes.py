@@ -64,6 +64,12 @@ def test_what_cannot_be_drawn_is_refused(alphabets: PictureSet, ways: int, withi
         episode_draws(torch.tensor(alphabets.labels), ways=ways, shots=1, episodes=1, seed=0, group_N=group_N)
 
 
+def test_a_set_without_groups_is_refused_where_they_are_asked_for(alphabets: PictureSet) -> None:
+    odd = alphabets.select(i for i, label in enumerate(alphabets.labels) if alphabets.names[label] == "odd")
+    with pytest.raises(UserError, match="has no groups: no identity is named GROUP/NAME"):
+        groups(odd)
+
+
 @pytest.mark.parametrize("shots", [1, 2])
 def test_accuracy_is_that_of_a_plain_loop(model: Model, alphabets: PictureSet, shots: int) -> None:
     found = evaluate_episodes(model, alphabets, ways=3, shots=shots, episodes=40, seed=5)
@@ -114,4 +120,4 @@ def test_a_run_recognizes_its_tests_among_its_own_training_pictures(
     wrong = {found.pictures.paths[mistake.probe] for mistake in found.one_shot.mistakes}
     assert wrong == {"run02/test/item0.png", "run02/test/item1.png"}
     assert (figures["accuracy_low"], figures["accuracy_high"]) == (0, 1), "one run of two was all wrong"
-    assert figures["interval"] == "95 %: bootstrap over runs"
+    assert figures["accuracy_by"] == "bootstrap over runs"

@@ -3,16 +3,21 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.errors import DataError
+from firstsight.evaluation.episodes import evaluate_episodes
 from firstsight.evaluation.identification import one_shot, pixel_one_shot
+from firstsight.evaluation.open_set import evaluate_open_set
 from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
+from firstsight.evaluation.retrieval import evaluate_retrieval
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model
 from firstsight.recognition.embed import embed_pictures
@@ -98,11 +103,42 @@ def test_what_is_measured_is_what_a_user_gets(evaluation: Evaluation, model: Mod
     assert decision.runner_up_distance == pytest.approx(worst.distance_to_right)
 
 
-def test_progress_is_told(model: Model, write_identities: Callable[..., Path], tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
+@pytest.mark.parametrize(
+    ("protocol", "stages"),
+    [
+        (evaluate, {"Recognizing": 300, "Nearest pixels": 300}),
+        (evaluate_episodes, {"Recognizing": 200, "Nearest pixels": 200}),
+        (evaluate_retrieval, {"Ranking": 5}),
+        (evaluate_open_set, {"Identifying": 400}),
+    ],
+)
+def test_every_stage_is_told_to_its_end(
+    model: Model,
+    write_identities: Callable[..., Path],
+    tmp_path: Path,
+    protocol: Callable[..., Any],
+    stages: dict[str, int],
+) -> None:
+    heard: list[tuple[str, int, int]] = []
     pictures = open_pictures(write_identities(tmp_path / "two", {"a": 3, "b": 2}))
-    evaluate(model, pictures, trials=2, on_progress=lambda done, total: heard.append((done, total)))
-    assert heard == [(i, 5) for i in range(1, 6)]
+    options = {evaluate_retrieval: {}, evaluate_episodes: {"episodes": 100, "ways": 2}}.get(protocol, {"trials": 100})
+    protocol(model, pictures, **options, on_progress=lambda *told: heard.append(told))
+    assert heard[:6] == [*(("Reading pictures", i, 5) for i in range(1, 6)), ("Embedding", 5, 5)]
+    assert {stage: done for stage, done, _ in heard[6:]} == stages, "the last word on each"
+    assert {stage: total for stage, _, total in heard[6:]} == stages
+
+
+@pytest.mark.parametrize("protocol", [evaluate, evaluate_episodes, evaluate_retrieval, evaluate_open_set])
+def test_an_embedding_without_direction_is_listed_and_leaves_the_others_alone(
+    model: Model, write_identities: Callable[..., Path], tmp_path: Path, protocol: Callable[..., Any]
+) -> None:
+    """A blank picture has no deviation from its mean: this network makes zeros of it."""
+    folder = write_identities(tmp_path / "set", {"a": 3, "b": 3}, noise=1)
+    Image.new("L", (8, 8), 255).save(folder / "b" / "9.png")
+    options = {"ways": 2} if protocol is evaluate_episodes else {}
+    figures = protocol(model, open_pictures(folder), **options).to_json()
+    assert figures["skipped_pictures"] == ["b/9.png: its embedding has no direction"]
+    assert (figures["accuracy"] or 0) < 1
 
 
 @pytest.mark.parametrize("counts", [{"a": 5}, {"a": 1, "b": 1}, {"a": 3, "b": 1}])

@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
-from firstsight.errors import UserError
+from firstsight.errors import PictureError, UserError
 from firstsight.evaluation.folds import best_threshold, evaluate_pairs, folded_accuracy
+from firstsight.evaluation.protocol_pages import write_protocol
 from firstsight.functional.quantize import quantize, template_distances
-from firstsight.models.folder import Model
+from firstsight.models.folder import Model, set_operating_point
 from firstsight.recognition.embed import embed_pictures
+from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.recognizer import Recognizer
 
 some_pairs = st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.5]), st.booleans()), min_size=1, max_size=30)
 
@@ -68,6 +72,50 @@ def test_the_threshold_of_a_fold_does_not_depend_on_its_own_pairs() -> None:
 def test_one_fold_is_refused() -> None:
     with pytest.raises(UserError, match="One fold gives no honest accuracy"):
         folded_accuracy(torch.tensor([1.0, 2.0]), torch.tensor([True, False]), torch.tensor([0, 0]))
+
+
+def test_of_one_fold_the_rates_are_given_and_the_accuracy_is_refused(
+    model: Model, people: PictureSet, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.txt").write_text("2\nada 0 1\ncleo 0 2\nada 0 bo 0\nbo 1 cleo 1\n")
+    found = evaluate_pairs(model, people, read_pairs(tmp_path / "pairs.txt", people))
+    figures = found.to_json()
+    assert (figures["accuracy"], figures["error"], figures["folds"]) == (None, None, 1)
+    assert figures["accuracy_refused"].startswith("One fold gives no honest accuracy")
+    assert figures["auc"] == pytest.approx(
+        roc_auc_score(found.verification.pairs.same, -found.verification.pairs.distances)
+    )
+    page = write_protocol(tmp_path / "out", found, title="", summary="").read_text("utf-8")
+    assert "One fold gives no honest accuracy" in page
+
+
+def test_what_the_models_own_threshold_accepts_is_what_verify_accepts(
+    model: Model, people: PictureSet, tmp_path: Path
+) -> None:
+    """Every listed pair again by hand: enroll one picture, verify the other. Unreadable ones are never accepted."""
+    (tmp_path / "pairs.txt").write_text(PAIRS)
+    point = OperatingPoint(threshold=1.3, target=0.1, accepted=0, comparisons=30, identities=9)
+    found = evaluate_pairs(set_operating_point(model, point), people, read_pairs(tmp_path / "pairs.txt", people))
+    pairs, own = found.verification.pairs, found.verification.own
+    assert own is not None
+    accepted = []
+    for left, right in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True):
+        with Gallery("sqlite://") as gallery:
+            recognizer = Recognizer(found.model, gallery)
+            try:
+                recognizer.enroll("left", found.pictures.read(left))
+                accepted.append(recognizer.verify("left", found.pictures.read(right)).accepted)
+            except (PictureError, IndexError):  # broken, or not in the set
+                accepted.append(False)
+    assert 0 < sum(accepted) < len(accepted)
+    same = pairs.same.tolist()
+    assert own.val == pytest.approx(np.mean([yes for yes, is_same in zip(accepted, same, strict=True) if is_same]))
+    assert own.far == pytest.approx(np.mean([yes for yes, is_same in zip(accepted, same, strict=True) if not is_same]))
+    figures = found.to_json()
+    assert figures["model_threshold"] == 1.3
+    for name, value in (("val", own.val), ("far", own.far)):
+        key = f"{name}_at_model_threshold"
+        assert figures[f"{key}_low"] <= figures[key] == value <= figures[f"{key}_high"]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from firstsight.errors import UserError
+from firstsight.evaluation import identification as module
 from firstsight.evaluation.bounds import binomial_interval
 from firstsight.evaluation.identification import PixelSpace, TemplateSpace, draws, one_shot, pixel_one_shot, recognize
 from firstsight.functional.quantize import quantize, template_distances
@@ -100,11 +101,28 @@ def test_pixels_answer_as_scikit_learns_nearest_neighbor() -> None:
     assert 0.3 < result.accuracy < 0.95
 
 
-def test_pixels_of_many_pictures_are_compared_trial_by_trial_with_the_same_result() -> None:
+def test_pixels_of_many_pictures_are_compared_lot_by_lot_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x_NF, labels_N = scattered([6, 5, 7])
     x_NF[2] = torch.nan
     drawn = draws(labels_N, trials=15, seed=2)
-    for one, other in zip(PixelSpace(x_NF).nearest(drawn), PixelSpace(x_NF, at_once=1).nearest(drawn), strict=True):
+    heard: list[int] = []
+    whole = PixelSpace(x_NF).nearest(drawn, heard.append)
+    monkeypatch.setattr(module, "DISTANCES_AT_ONCE", 7)
+    parts = PixelSpace(x_NF, at_once=1).nearest(drawn, heard.append)
+    assert heard == [15] * 15 + [2, 2, 2, 2, 2, 2, 2, 1] * 15, "15 probes against 3 enrolled"
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_templates_are_searched_lot_by_lot_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_ND, labels_N = scattered([6, 5, 7])
+    drawn = draws(labels_N, trials=4, seed=2)
+    heard: list[int] = []
+    whole = TemplateSpace(x_ND).nearest(drawn, heard.append)
+    monkeypatch.setattr(module, "PROBES_AT_ONCE", 6)
+    parts = TemplateSpace(x_ND).nearest(drawn, heard.append)
+    assert heard == [15] * 4 + [6, 6, 3] * 4
+    for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

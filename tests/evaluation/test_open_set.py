@@ -44,7 +44,7 @@ def test_every_identity_is_known_in_some_trials_and_a_stranger_in_others() -> No
 
 def test_the_nearest_distance_and_the_rates_against_a_plain_loop() -> None:
     x_ND, labels_N = clusters(20, 5, spread=0.7)
-    found = open_set(x_ND, labels_N, trials=1, threshold=0.4, fpirs=(0.1, 0.05))
+    found = open_set(x_ND, labels_N, trials=1, threshold=0.4, fpirs=(0.1, 0.07))
     labels = labels_N.numpy()
     d_NN = template_distances(quantize(x_ND), quantize(x_ND)).numpy()
     known = set(labels[found.known.picture])
@@ -58,6 +58,18 @@ def test_the_nearest_distance_and_the_rates_against_a_plain_loop() -> None:
     assert found.dir == np.mean(found.known.right & (found.known.distance <= 0.4))
     assert found.fpir == np.mean(found.unknown.distance <= 0.4)
     assert 0 < found.fpir < 1
+    right = [*(found.known.right & (found.known.distance <= 0.4)), *(found.unknown.distance > 0.4)]
+    assert found.accuracy == pytest.approx(np.mean(right))
+    assert found.accuracy_interval is not None
+    assert found.accuracy_interval.low < found.accuracy < found.accuracy_interval.high
+    known_pairs = {(probe, own) for probe, own in zip(found.known.picture, found.known.own, strict=True)}
+    assert known_pairs == {(i, e) for i in found.known.picture for e in enrolled if labels[e] == labels[i]}
+    strangers = {(probe, nearest[probe]) for probe in found.unknown.picture.tolist()}
+    assert known_pairs | strangers == set(zip(found.met.left.tolist(), found.met.right.tolist(), strict=True))
+    for mistake in found.mistakes:
+        assert mistake.taken_for == nearest[mistake.probe]
+        assert labels[mistake.right] == labels[mistake.probe] != labels[mistake.taken_for]
+    assert len(found.mistakes) == (~found.known.right).sum() > 3
     distances = np.unique(np.append(found.known.distance, found.unknown.distance))
     for point in found.dir_at_fpir:
         threshold = max(t for t in distances if (found.unknown.distance <= t).mean() <= point.target)
@@ -107,7 +119,7 @@ def test_what_could_not_be_embedded_is_detected_by_nobody_and_alarms_nobody() ->
 
 def test_a_rate_that_the_strangers_cannot_support_is_refused() -> None:
     """10 identities of 20 pictures, of which 10 count: 100 probes of strangers support 3 in 100."""
-    found = open_set(*clusters(10, 20, spread=0.5), trials=2, fpirs=(0.03, 0.02))
+    found = open_set(*clusters(10, 20, spread=0.5), trials=30, fpirs=(0.03, 0.02))
     supported, refused = found.dir_at_fpir
     assert supported.dir is not None
     assert refused.dir is None
@@ -115,6 +127,18 @@ def test_a_rate_that_the_strangers_cannot_support_is_refused() -> None:
         "FPIR 2e-2 needs 150 probes of strangers, and there are 100, of one stranger at most 10 counted: the "
         "tightest FPIR is 0.03."
     )
+
+
+def test_only_strangers_that_were_probed_count_as_evidence() -> None:
+    """One trial of 10 identities of 20 pictures has 5 strangers: 50 probes count, which support 6 in 100."""
+    found = open_set(*clusters(10, 20, spread=0.5), trials=1, fpirs=(0.06, 0.05))
+    assert [point.refused == "" for point in found.dir_at_fpir] == [True, False]
+
+
+def test_where_nobody_enrolled_is_probed_more_trials_are_asked_for() -> None:
+    labels_N = torch.tensor([0, 0, *range(1, 40)])
+    with pytest.raises(UserError, match="Nobody who was enrolled has another picture .* Give more --trials"):
+        open_set(torch.eye(41), labels_N, trials=1, seed=2)
 
 
 def test_without_a_threshold_there_are_no_decisions_to_count() -> None:
@@ -132,7 +156,10 @@ def test_a_set_is_measured_at_the_models_own_threshold(model: Model, pictures: P
     assert figures["known_identifications"] + figures["unknown_identifications"] == 10 * (28 - 3)
     assert "needs 3,000 probes of strangers" in figures["dir_at_fpir_1e-3_refused"]
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    assert "dir" not in evaluate_open_set(model, pictures, trials=2).to_json()
+    without = evaluate_open_set(model, pictures, trials=2).to_json()
+    assert "dir" not in without
+    assert (without["accuracy"], without["error"]) == (None, None)
+    assert without["accuracy_refused"].startswith("The model has no threshold of its own")
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from firstsight.evaluation import pairs as module
-from firstsight.evaluation.pairs import Pairs, index_pairs, pair_distances, picture_pairs, templates
+from firstsight.evaluation.pairs import Pairs, drawn_pairs, index_pairs, pair_distances, picture_pairs, templates
 from firstsight.functional.quantize import dequantize, quantize
 
 
@@ -81,6 +81,19 @@ def test_two_identities_count_for_at_most_a_hundred_comparisons() -> None:
     pairs = picture_pairs(unit_vectors(43), labels_N)
     assert pairs.comparisons == 100 + 60 + 60
     assert pairs.identities == 3
+
+
+def test_drawn_pairs_are_what_the_probes_met_each_once() -> None:
+    """Two trials: 0 and 2 enrolled, 1 and 3 probes; then 1 and 3 enrolled, 0 a probe, which meets 1 again."""
+    x_ND, labels_N = unit_vectors(4), torch.tensor([0, 0, 1, 1])
+    drawn = [(np.array([0, 2]), np.array([1, 3])), (np.array([1, 3]), np.array([0]))]
+    pairs = drawn_pairs(x_ND, labels_N, drawn)
+    assert list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == [(0, 1), (0, 3), (1, 2), (2, 3)]
+    assert pairs.same.tolist() == [True, False, False, True]
+    assert pairs.complete
+    first = drawn_pairs(x_ND, labels_N, [*drawn, (np.array([0]), np.array([2]))], max_pairs=6)
+    assert torch.equal(first.left, pairs.left)
+    assert not first.complete
 
 
 def test_identities_are_those_that_were_compared() -> None:

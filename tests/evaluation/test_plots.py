@@ -105,7 +105,7 @@ def test_sheets_show_the_pictures_enlarged_by_whole_pixels() -> None:
     shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert [image.shape for image in shown] == [(160, 160), (200, 100, 3), (160, 160)]
     np.testing.assert_array_equal(shown[0][::20, ::20], picture)
-    assert [axes.get_title() for axes in figure.axes] == ["seven", "a name that is too …", "9", ""]
+    assert [axes.get_title() for axes in figure.axes] == ["seven", "a name …o stand", "9", ""]
 
 
 @pytest.mark.parametrize(("heads", "lines"), [(("Probe", "Taken for", "Is"), 3), (("One", "Other"), 2)])
@@ -130,6 +130,14 @@ def test_the_det_curve_of_normal_distances_is_a_straight_line() -> None:
     np.testing.assert_allclose((x + y)[middle], -2, atol=0.05)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.01 %", "0.1 %", "1 %", "5 %", "20 %", "50 %"]
     assert axes.get_xticks()[2] == pytest.approx(norm.ppf(0.01))
+
+
+def test_the_det_curve_of_a_weak_model_is_seen() -> None:
+    far = np.linspace(0, 1, 101)
+    axes = plots.det({"Embedding": (far, far**2)}).axes[0]
+    x, y = axes.lines[0].get_data()
+    assert ((x < axes.get_xlim()[1]) & (y < axes.get_ylim()[1])).mean() > 0.8
+    assert axes.get_xticklabels()[-1].get_text() == "99 %"
 
 
 def test_settings_come_back_after_an_error() -> None:

@@ -120,7 +120,7 @@ def test_the_page_can_be_read_without_eyes(evaluation: Evaluation, tmp_path: Pat
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
     assert all(th["scope"] in ("col", "row") for th in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table")) == 3
-    assert len(page.all("figure")) == len(page.all("figcaption")) == 7
+    assert len(page.all("figure")) == len(page.all("figcaption")) == 9
 
 
 def test_an_evaluation_is_told_in_full(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from firstsight.data.identities import PictureSet
 from firstsight.errors import UserError
 from firstsight.evaluation.retrieval import evaluate_retrieval, retrieval
-from firstsight.functional.quantize import dequantize, quantize
+from firstsight.functional.quantize import dequantize, quantize, template_distances
 from firstsight.models.folder import Model
 
 
@@ -68,6 +68,27 @@ def test_what_could_not_be_embedded_is_found_by_nobody_and_finds_nobody() -> Non
     assert found.scores[:, 0].tolist() == [0, 0, 1, 1]
 
 
+def test_the_mistakes_are_the_queries_whose_nearest_is_another() -> None:
+    x_ND, labels_N = scattered([7, 3, 12, 2, 5, 2])
+    x_ND[4] = torch.nan
+    found = retrieval(x_ND, labels_N)
+    q_ND = quantize(torch.where(x_ND.isnan(), 1.0, x_ND))
+    d_NN = template_distances(q_ND, q_ND).numpy().astype(float)
+    np.fill_diagonal(d_NN, np.inf)
+    d_NN[4] = d_NN[:, 4] = np.inf
+    labels = labels_N.numpy()
+    wrong = {i: d_NN[i].argmin() for i in range(31) if i != 4 and labels[d_NN[i].argmin()] != labels[i]}
+    assert 3 < len(wrong) < 25
+    assert {m.probe: m.taken_for for m in found.mistakes} == wrong
+    for mistake in found.mistakes:
+        own = np.where(labels == labels[mistake.probe], d_NN[mistake.probe], np.inf)
+        assert (mistake.right, mistake.distance_to_right) == (own.argmin(), pytest.approx(own.min()))
+    gaps = [mistake.distance_to_right - mistake.distance for mistake in found.mistakes]
+    assert gaps == sorted(gaps, reverse=True)
+    assert sum(count for *_, count in found.confusions) == len(wrong)
+    assert found.recognized.sum() == 31 - len(wrong) - 1
+
+
 def test_an_identity_with_one_picture_is_no_query_but_stands_in_the_way() -> None:
     found = retrieval(circle(0, 20, 10), torch.tensor([0, 0, 1]))
     assert found.queries == 2
@@ -89,13 +110,13 @@ def test_with_one_relevant_picture_map_at_r_bounds_average_precision_from_below(
 
 def test_it_does_not_depend_on_how_many_are_ranked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     x_ND, labels_N = scattered([7, 3, 12, 2, 5, 2])
-    heard: list[tuple[int, int]] = []
+    heard: list[tuple[str, int, int]] = []
     whole = retrieval(x_ND, labels_N)
     real_split = torch.split
     monkeypatch.setattr(torch, "split", lambda tensor, size: real_split(tensor, 10))
-    parts = retrieval(x_ND, labels_N, on_progress=lambda done, total: heard.append((done, total)))
+    parts = retrieval(x_ND, labels_N, on_progress=lambda *told: heard.append(told))
     np.testing.assert_array_equal(whole.scores, parts.scores)
-    assert heard == [(10, 31), (20, 31), (30, 31), (31, 31)]
+    assert heard == [("Ranking", done, 31) for done in (10, 20, 30, 31)]
 
 
 def test_a_set_is_measured_and_told(model: Model, pictures: PictureSet) -> None:

@@ -5,13 +5,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 from firstsight.errors import UserError
 from firstsight.evaluation import pairs as module
 from firstsight.evaluation.pairs import Pairs, picture_pairs
-from firstsight.evaluation.verification import operating_point, unsupported, verification, verify_pairs
+from firstsight.evaluation.verification import (
+    operating_point,
+    resampled_rates,
+    unsupported,
+    verification,
+    verify_pairs,
+)
 
 
 def clusters(identities: int, pictures: int, *, spread: float = 0.5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -38,6 +44,7 @@ def test_auc_is_that_of_scikit_learn_ties_included(drawn: list[tuple[float, bool
     if len(set(same)) == 2:
         result = verify_pairs(listed(distances, same), fars=())
         assert result.auc == pytest.approx(roc_auc_score(same, -np.array(distances)))
+        assert result.average_precision == pytest.approx(average_precision_score(same, -np.array(distances)))
 
 
 def test_val_at_far_worked_by_hand() -> None:
@@ -131,7 +138,17 @@ def test_resampled_identities_weigh_pairs_as_scikit_learn_weighs_samples(monkeyp
     expected = roc_auc_score(pairs.same, -pairs.distances, sample_weight=weight_P)
     found = (result.auc_interval.low, result.auc_interval.high)
     assert found == pytest.approx(sorted((expected, result.auc))), "the one resampled value, and the value itself"
+    precision = average_precision_score(pairs.same, -pairs.distances, sample_weight=weight_P)
+    interval = result.average_precision_interval
+    assert (interval.low, interval.high) == pytest.approx(sorted((precision, result.average_precision)))
     assert result.auc != pytest.approx(expected, abs=1e-4)
+
+
+def test_a_thinned_resampling_keeps_the_precision_of_all_pairs() -> None:
+    """180 same and 2,376 different pairs, of which 180 and 600 are drawn: without weights it would be 0.69."""
+    pairs = picture_pairs(*clusters(12, 6, spread=1.0))
+    whole, thinned = (resampled_rates(pairs, (), at_most=most).average_precision_R for most in (60_000, 1200))
+    assert np.mean(thinned) == pytest.approx(np.mean(whole), abs=0.03)
 
 
 def test_intervals_hold_their_figures_and_repeat_themselves() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import UserError
-from firstsight.functional.curves import auc, equal_error_rate, roc, val_at_far
+from firstsight.functional.curves import auc, average_precision, equal_error_rate, roc, val_at_far
 
 # Few distinct distances, so that ties abound.
 pairs = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40).filter(
@@ -30,6 +30,23 @@ def test_curve_and_area_as_scikit_learn_finds_them(pairs: list[tuple[int, bool]]
     np.testing.assert_allclose(curve.val, val)
     np.testing.assert_array_equal(curve.thresholds, -thresholds)
     assert auc(curve) == pytest.approx(roc_auc_score(same_N.numpy(), -distances_N.numpy()))
+
+
+@given(pairs)
+def test_curve_and_average_precision_as_torchmetrics_finds_them(pairs: list[tuple[int, bool]]) -> None:
+    from sklearn.metrics import average_precision_score
+    from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_roc
+
+    distances_N, same_N = tensors(pairs)
+    likeness_N = 1 - distances_N / 4  # torchmetrics takes what leaves 0 ... 1 for logits
+    curve = roc(distances_N, same_N)
+    far, val, _ = binary_roc(likeness_N, same_N.long())
+    np.testing.assert_allclose(curve.far, far, rtol=1e-6)
+    np.testing.assert_allclose(curve.val, val, rtol=1e-6)
+    assert auc(curve) == pytest.approx(float(binary_auroc(likeness_N, same_N.long())), abs=1e-6)
+    precision = average_precision(curve, same=float(same_N.double().mean()))
+    assert precision == pytest.approx(float(binary_average_precision(likeness_N, same_N.long())), abs=1e-6)
+    assert precision == pytest.approx(average_precision_score(same_N.numpy(), -distances_N.numpy()))
 
 
 @given(pairs, st.floats(0, 1))
@@ -56,6 +73,7 @@ def test_ties_worked_by_hand() -> None:
     assert curve.far.tolist() == [0, 0, 0.5, 1]
     assert curve.val.tolist() == pytest.approx([0, 1 / 3, 1, 1])
     assert auc(curve) == pytest.approx(5 / 6)  # of 6 pairs of pairs, 4 in order and 2 tied
+    assert average_precision(curve, same=3 / 5) == pytest.approx(1 / 3 * 1 + 2 / 3 * 3 / 4)
     assert val_at_far(distances_N, same_N, 0.49) == (pytest.approx(1 / 3), 1, 0)  # 2 would accept half: <= counts
     assert val_at_far(distances_N, same_N, 0.5) == (1, 2, 0.5)
 

@@ -17,9 +17,11 @@ def evaluate(
         Parameter(help="all-pairs: recognition from one picture each, and verification of every two pictures."),
     ] = "all-pairs",
     pairs: Annotated[str | None, Parameter(help="File of pairs in LFW's format, for the protocol pairs.")] = None,
-    ways: Annotated[int, Parameter(help="Identities in an episode of one-shot.")] = 20,
-    shots: Annotated[int, Parameter(help="Pictures enrolled of each in an episode of one-shot.")] = 1,
-    within_groups: Annotated[bool, Parameter(help="Episodes of one-shot stay within GROUP of GROUP/NAME.")] = False,
+    ways: Annotated[int | None, Parameter(help="Identities in an episode of one-shot (20).")] = None,
+    shots: Annotated[int | None, Parameter(help="Pictures enrolled of each in an episode of one-shot (1).")] = None,
+    within_groups: Annotated[
+        bool, Parameter(help="Episodes of one-shot stay within GROUP of GROUP/NAME.", negative=())
+    ] = False,
     trials: Annotated[int | None, Parameter(help="Random choices; without it the protocol's own number.")] = None,
     against: Annotated[str | None, Parameter(help="A second model, to be compared on the same pairs.")] = None,
     out: Annotated[Path | None, Parameter(help="Folder for report.html and report.json.")] = None,
@@ -56,6 +58,8 @@ def evaluate(
         return 0
     print_table(measured.table.columns, measured.table.rows)
     console.print(measured.table.caption, markup=False)
+    for note in measured.notes:
+        err.print(note, style="yellow" if note.startswith("Warning") else None, markup=False)
     for path, reason in measured.skipped:
         err.print(f"unreadable, counted as a mistake: {path}: {reason}", markup=False)
     if report:

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import hashlib
 import random
 import re
 import zipfile
@@ -88,6 +89,12 @@ def open_pictures(path: str | Path) -> PictureSet:
     if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
         return _from_folders(source, pictures_in_zip(source))
     raise DataError(f"{path} is neither a folder, a zip nor a CSV manifest.", hint=_LAYOUT)
+
+
+def listing_digest(pictures: PictureSet) -> str:
+    """SHA-256 (hex) of the paths inside a set: the same wherever it lies, as a folder or as a zip."""
+    listed = "\n".join(sorted(pictures.paths))
+    return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def split_by_identity(pictures: PictureSet, holdout: float, seed: int) -> tuple[PictureSet, PictureSet]:

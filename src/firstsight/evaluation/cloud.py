@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from firstsight.evaluation.plots import BASELINE, COLORS, DIFFERENT, POINTS, SAME, short, style
 
+NAMED = 2 * len(COLORS)
+"""Of more identities, the colored ones are named in a legend, not in the cloud."""
+
 
 def embedding(
     panels: Mapping[str, NDArray[np.floating]],
@@ -28,7 +31,8 @@ def embedding(
         triplet: indices of an anchor, its positive and its negative, joined as in FaceNet figure 3.
     """
     with style():
-        figure = Figure(figsize=(3.7 * len(panels), 3.9))
+        legend = bool(unseen) and len(np.unique(labels_N)) > NAMED
+        figure = Figure(figsize=(3.7 * len(panels) + 2.2 * legend, 3.9))
         for i, (axes, (title, x_ND)) in enumerate(
             zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True)
         ):
@@ -81,8 +85,15 @@ def _cloud(
     for label in present:
         points = flat_N2[labels_N == label][:: -(-len(flat_N2) // POINTS)]
         color = color_of.get(names[label], BASELINE)
-        axes.scatter(points[:, 0], points[:, 1], s=8, color=color, alpha=0.55, linewidths=0, rasterized=True)
-    if len(present) <= 2 * len(COLORS):
+        above = 2 if color == BASELINE else 3
+        x, y = points.T
+        axes.scatter(x, y, s=8, color=color, alpha=0.55, linewidths=0, rasterized=True, zorder=above)
+    if len(present) > NAMED:
+        for name, color in color_of.items():
+            axes.scatter([], [], s=24, color=color, label=short(name))
+        if unseen:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    else:
         for label in present:
             middle = np.median(flat_N2[labels_N == label], axis=0)
             axes.annotate(

@@ -1,6 +1,5 @@
 """A set of pictures as a model sees it. N pictures, K of them readable, D embedding, F pixels of a picture."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,22 @@ from torch import Tensor
 from firstsight.data.cache import Packed, Skipped, packed_pictures
 from firstsight.data.identities import PictureSet
 from firstsight.evaluation.bounds import Interval
+from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.embed import embed_pictures
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+AT_ONCE = 1024
+"""Pictures embedded between two words on the progress."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Embedded:
-    """Pictures, and their embeddings by a model; those of pictures that could not be read are rows of NaN."""
+    """Pictures, and their embeddings by a model.
+
+    Rows of NaN are pictures that could not be read, or whose embedding has no direction (all zero, or not finite).
+    """
 
     model: Model
     pictures: PictureSet
@@ -30,7 +38,12 @@ class Embedded:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        return self.packed.skipped
+        """The pictures without an embedding, and why: first those that could not be read."""
+        unread = {path for path, _ in self.packed.skipped}
+        known = self.embeddings.isfinite().all(1).tolist()
+        without = [path for path, is_known in zip(self.pictures.paths, known, strict=True) if not is_known]
+        blank = (Skipped(path, "its embedding has no direction") for path in without if path not in unread)
+        return *self.packed.skipped, *blank
 
     def readable(self, index: int) -> bool:
         """Whether a picture could be embedded."""
@@ -59,27 +72,32 @@ class Embedded:
         }
 
 
-def embed(model: Model, pictures: PictureSet, *, on_progress: Callable[[int, int], None] | None = None) -> Embedded:
+def embed(model: Model, pictures: PictureSet, *, on_progress: OnProgress = silent) -> Embedded:
     """Decode all pictures of a set, and embed those that can be read.
-
-    Args:
-        model: what to embed them with.
-        pictures: the set.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
 
     Raises:
         DataError: no picture can be read.
     """
     require_embedding(model)
-    packed = packed_pictures(pictures, model.config.preprocessing, on_progress=on_progress)
-    x_KD = embed_pictures(model, list(packed.pixels_NCHW))
+    packed = packed_pictures(
+        pictures,
+        model.config.preprocessing,
+        on_progress=lambda done, total: on_progress("Reading pictures", done, total),
+    )
+    embedded = counter(on_progress, "Embedding", len(packed.kept))
+    parts = []
+    for pixels_BCHW in torch.split(packed.pixels_NCHW, AT_ONCE):
+        parts.append(embed_pictures(model, list(pixels_BCHW)))
+        embedded(len(pixels_BCHW))
+    x_KD = torch.cat(parts)
+    x_KD[~(x_KD.isfinite().all(1) & x_KD.any(1))] = torch.nan
     x_ND = _spread(x_KD, _readable(packed, pictures))
     return Embedded(model=model, pictures=pictures, packed=packed, embeddings=x_ND)
 
 
-def with_interval(name: str, value: float, interval: Interval) -> dict[str, float]:
-    """A figure and its interval under the keys `name`, `name_low` and `name_high`."""
-    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def with_interval(name: str, value: float, interval: Interval) -> dict[str, float | str]:
+    """A figure under the key `name`, its interval under `name_low` and `name_high`, and how that was made."""
+    return {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high, f"{name}_by": interval.method}
 
 
 def far_name(far: float) -> str:

@@ -1,6 +1,6 @@
 """N-way K-shot recognition: the published runs of Omniglot, and random episodes. N pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,11 @@ from torch import Tensor
 from firstsight.data.identities import PictureSet
 from firstsight.data.runs import RunSet
 from firstsight.errors import UserError
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.identification import Draw, OneShot, PixelSpace, TemplateSpace, recognize
+from firstsight.evaluation.pairs import drawn_pairs
+from firstsight.evaluation.progress import OnProgress, silent
+from firstsight.evaluation.verification import Verification, verification_figures, verify_pairs
 from firstsight.models.folder import Model
 
 
@@ -24,6 +27,11 @@ class EpisodesEvaluation(Embedded):
     protocol: str
     one_shot: OneShot
     pixels: OneShot
+    verification: Verification
+    """Of the probes and what they met in their episodes."""
+    clusters: Int64[Tensor, "N"]
+    unit: str
+    """What the intervals take for independent: runs, or identities."""
     details: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -34,7 +42,8 @@ class EpisodesEvaluation(Embedded):
             **with_interval("accuracy", found.accuracy, found.interval),
             "error": 1 - found.accuracy,
             **with_interval("pixel_accuracy", self.pixels.accuracy, self.pixels.interval),
-            "interval": f"95 %: {found.interval.method}",
+            "confidence": CONFIDENCE,
+            **verification_figures(self.verification),
             **self.counts(),
             "trials": found.trials,
             "ways": found.ways,
@@ -43,9 +52,7 @@ class EpisodesEvaluation(Embedded):
         }
 
 
-def evaluate_runs(
-    model: Model, run_set: RunSet, *, on_progress: Callable[[int, int], None] | None = None
-) -> EpisodesEvaluation:
+def evaluate_runs(model: Model, run_set: RunSet, *, on_progress: OnProgress = silent) -> EpisodesEvaluation:
     """The one-shot protocol of Lake et al. 2015: in each run recognize each test picture among its classes.
 
     A model that has seen these alphabets in training gets figures that are worth nothing.
@@ -58,7 +65,8 @@ def evaluate_runs(
     run_N = torch.zeros(len(run_set.pictures), dtype=torch.int64)
     for number, run in enumerate(run_set.runs):
         run_N[torch.tensor(run.training + run.test)] = number
-    return _evaluation(embedded, "one-shot-runs", drawn, run_N, "runs", {"shots": 1, "runs": len(run_set.runs)})
+    details = {"shots": 1, "runs": len(run_set.runs)}
+    return _evaluation(embedded, "one-shot-runs", drawn, run_N, "runs", details, on_progress)
 
 
 def evaluate_episodes(
@@ -70,7 +78,7 @@ def evaluate_episodes(
     episodes: int = 1000,
     within_groups: bool = False,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> EpisodesEvaluation:
     """In each episode enroll `shots` random pictures each of `ways` random identities, and identify one more of each.
 
@@ -82,7 +90,7 @@ def evaluate_episodes(
         episodes: how many.
         within_groups: draw each episode from one group: the part of the names before the last "/", an alphabet say.
         seed: of the draws.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: no picture can be read.
@@ -96,12 +104,21 @@ def evaluate_episodes(
     details = {"shots": shots, "within_groups": within_groups}
     if group_N is not None:
         details["groups"] = len({int(group_N[enrolled_C[0]]) for enrolled_C, _ in drawn})
-    return _evaluation(embedded, "one-shot", drawn, embedded.labels, "identities", details)
+    return _evaluation(embedded, "one-shot", drawn, embedded.labels, "identities", details, on_progress)
 
 
 def groups(pictures: PictureSet) -> Int64[Tensor, "N"]:
-    """The group of each picture: identities that share what stands before the last "/" of their names."""
+    """The group of each picture: identities that share what stands before the last "/" of their names.
+
+    Raises:
+        UserError: no name has a "/".
+    """
     named = [name.rpartition("/")[0] for name in pictures.names]
+    if not any(named):
+        raise UserError(
+            f"{pictures.source} has no groups: no identity is named GROUP/NAME.",
+            hint="Give the folder that holds the groups, or leave --within-groups out.",
+        )
     number = {group: i for i, group in enumerate(sorted(set(named)))}
     return torch.tensor([number[named[label]] for label in pictures.labels])
 
@@ -148,9 +165,20 @@ def _evaluation(
     clusters_N: Int64[Tensor, "N"],
     unit: str,
     details: dict[str, Any],
+    on_progress: OnProgress,
 ) -> EpisodesEvaluation:
     found, pixels = (
-        recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit)
+        recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit, on_progress=on_progress)
         for space in (TemplateSpace(embedded.embeddings), PixelSpace(embedded.as_pixels()))
     )
-    return EpisodesEvaluation(**vars(embedded), protocol=protocol, one_shot=found, pixels=pixels, details=details)
+    pairs = drawn_pairs(embedded.embeddings, embedded.labels, drawn)
+    return EpisodesEvaluation(
+        **vars(embedded),
+        protocol=protocol,
+        one_shot=found,
+        pixels=pixels,
+        verification=verify_pairs(pairs, own=embedded.model.config.operating_point),
+        clusters=clusters_N,
+        unit=unit,
+        details=details,
+    )

@@ -3,7 +3,6 @@
 P pairs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +15,13 @@ from firstsight.data.identities import PictureSet
 from firstsight.data.pairs import PairList
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, binomial_interval, percentile_interval, wider
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.pairs import Pairs, pair_distances, resampled_pairs
+from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, verification_figures, verify_pairs
 from firstsight.models.folder import Model
+
+ONE_FOLD = "One fold gives no honest accuracy: its threshold must be chosen on other pairs."
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +40,11 @@ class FoldedAccuracy:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PairsEvaluation(Embedded):
-    """Accuracy over folds, and the rates of all pairs together."""
+    """Accuracy over folds, None where there is but one, and the rates of all pairs together."""
 
     pair_list: PairList
-    folded: FoldedAccuracy
-    interval: Interval
+    folded: FoldedAccuracy | None
+    interval: Interval | None
     verification: Verification
 
     @property
@@ -56,16 +58,13 @@ class PairsEvaluation(Embedded):
 
     def to_json(self) -> dict[str, Any]:
         """One flat dict of plain values; shares are fractions, and what the pairs cannot support is None."""
-        folded, pairs = self.folded, self.verification.pairs
+        pairs = self.verification.pairs
         return {
             **self.about("pairs"),
             "pairs_file": self.pair_list.source,
-            **with_interval("accuracy", folded.accuracy, self.interval),
-            "error": 1 - folded.accuracy,
-            "standard_error": folded.standard_error,
-            "threshold": float(np.mean(folded.thresholds)),
+            **self._accuracy_figures(),
             **verification_figures(self.verification),
-            "interval": f"95 %: {self.interval.method}; AUC, EER and VAL: bootstrap over identities",
+            "confidence": CONFIDENCE,
             **self.counts(),
             "identities": pairs.identities,
             "folds": self.pair_list.folds,
@@ -75,6 +74,16 @@ class PairsEvaluation(Embedded):
             "missing_pictures": len(self.pair_list.missing),
             "unembedded_pairs": len(self.unembedded),
             "unembedded": self.unembedded,
+        }
+
+    def _accuracy_figures(self) -> dict[str, Any]:
+        if self.folded is None or self.interval is None:
+            return {"accuracy": None, "accuracy_refused": ONE_FOLD, "error": None}
+        return {
+            **with_interval("accuracy", self.folded.accuracy, self.interval),
+            "error": 1 - self.folded.accuracy,
+            "standard_error": self.folded.standard_error,
+            "threshold": float(np.mean(self.folded.thresholds)),
         }
 
     def _name(self, index: Tensor) -> str:
@@ -87,30 +96,32 @@ def evaluate_pairs(
     pictures: PictureSet,
     pair_list: PairList,
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> PairsEvaluation:
     """Measure a model on listed pairs, none left out: one without its pictures counts as distance 4.
+
+    Of one fold there is no accuracy, only the rates.
 
     Args:
         model: what to measure.
         pictures: of identities that it was not trained on.
         pair_list: from `read_pairs`.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: no picture can be read.
-        UserError: one fold only.
     """
     pictures, pair_list = _named_only(pictures, pair_list)
     embedded = embed(model, pictures, on_progress=on_progress)
     pairs = listed_pairs(embedded, pair_list)
-    folded = folded_accuracy(pairs.distances, pairs.same, torch.tensor(pair_list.fold))
+    several = pair_list.folds > 1
+    folded = folded_accuracy(pairs.distances, pairs.same, torch.tensor(pair_list.fold)) if several else None
     return PairsEvaluation(
         **vars(embedded),
         pair_list=pair_list,
         folded=folded,
-        interval=_interval(pairs, folded.correct),
-        verification=verify_pairs(pairs),
+        interval=_interval(pairs, folded.correct) if folded else None,
+        verification=verify_pairs(pairs, own=model.config.operating_point),
     )
 
 
@@ -124,10 +135,7 @@ def folded_accuracy(
     """
     folds = torch.unique(fold_P).tolist()
     if len(folds) < 2:
-        raise UserError(
-            "One fold gives no honest accuracy: its threshold must be chosen on other pairs.",
-            hint="Give a pairs file of two folds or more.",
-        )
+        raise UserError(ONE_FOLD, hint="Give a pairs file of two folds or more.")
     thresholds = [best_threshold(distances_P[fold_P != fold], same_P[fold_P != fold]) for fold in folds]
     threshold_P = torch.tensor(thresholds, dtype=torch.float64)[torch.searchsorted(torch.tensor(folds), fold_P)]
     correct_P = (distances_P <= threshold_P) == same_P

@@ -3,7 +3,7 @@
 N pictures, D embedding, F pixels of a picture, C pictures enrolled, M probes, P pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -17,12 +17,17 @@ from firstsight.config import ModelConfig
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.pairs import pair_distances, templates
+from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.functional.distances import squared_distances
 from firstsight.models.folder import Model
 from firstsight.recognition.gallery import Gallery
 
 Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
 """One trial, by index: the pictures to enroll (C), ordered by label, and the probes (M)."""
+PROBES_AT_ONCE = 4096
+"""Probes searched between two words on the progress."""
+DISTANCES_AT_ONCE = 1 << 24
+"""Distances held at a time: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,15 @@ class OneShot:
 class Space(Protocol):
     """Where pictures are near or far: their templates in a gallery, or their bare pixels."""
 
+    stage: str
+    """What a search in it is called on a progress bar."""
     readable: Bool[Tensor, "N"]
 
-    def nearest(self, drawn: Sequence[Draw]) -> list[NDArray[np.int64]]:
-        """For each trial and probe the place among the enrolled of the nearest; -1 where it has none."""
+    def nearest(self, drawn: Sequence[Draw], on_done: Callable[[int], None]) -> list[NDArray[np.int64]]:
+        """For each trial and probe the place among the enrolled of the nearest; -1 where it has none.
+
+        `on_done` hears of each lot of probes how many they are. Memory grows with the pictures, not their square.
+        """
 
     def distances(self, one_P: Int64[Tensor, "P"], other_P: Int64[Tensor, "P"]) -> Float[Tensor, "P"]:
         """Squared distances of pairs of pictures."""
@@ -77,26 +87,32 @@ class Space(Protocol):
 class TemplateSpace:
     """int8 templates, enrolled and searched in a real gallery. A row of NaN could not be embedded."""
 
+    stage = "Recognizing"
+
     def __init__(self, x_ND: Float[Tensor, "N D"]) -> None:
         self._x_ND = x_ND
         self._q_ND, self.readable = templates(x_ND)
 
-    def nearest(self, drawn: Sequence[Draw]) -> list[NDArray[np.int64]]:
+    def nearest(self, drawn: Sequence[Draw], on_done: Callable[[int], None]) -> list[NDArray[np.int64]]:
+        found = []
         with Gallery("sqlite://") as gallery:
             gallery.bind_model(Model(nn.Identity(), ModelConfig(identity="evaluation"), name="evaluation"))
-            return [self._nearest(gallery, *draw) for draw in drawn]
+            for enrolled_C, probes_M in drawn:
+                places = np.flatnonzero(self.readable.numpy()[enrolled_C])
+                gallery.clear()
+                gallery.enroll_many([str(place) for place in places], self._q_ND[torch.from_numpy(enrolled_C[places])])
+                found.append(np.full(len(probes_M), -1))
+                for start in range(0, len(probes_M), PROBES_AT_ONCE):
+                    lot = slice(start, start + PROBES_AT_ONCE)
+                    found[-1][lot] = self._search(gallery, probes_M[lot])
+                    on_done(len(probes_M[lot]))
+        return found
 
-    def _nearest(
-        self, gallery: Gallery, enrolled_C: NDArray[np.int64], probes_M: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        readable_N = self.readable.numpy()
-        places, known = np.flatnonzero(readable_N[enrolled_C]), np.flatnonzero(readable_N[probes_M])
+    def _search(self, gallery: Gallery, probes_M: NDArray[np.int64]) -> NDArray[np.int64]:
+        known = np.flatnonzero(self.readable.numpy()[probes_M])
+        matches = gallery.search(self._q_ND[torch.from_numpy(probes_M[known])])
         found_M = np.full(len(probes_M), -1)
-        gallery.clear()
-        if len(places):
-            gallery.enroll_many([str(place) for place in places], self._q_ND[torch.from_numpy(enrolled_C[places])])
-            matches = gallery.search(self._q_ND[torch.from_numpy(probes_M[known])])
-            found_M[known] = [int(best.name) for best, *_ in matches]
+        found_M[known] = [int(nearest[0].name) if nearest else -1 for nearest in matches]
         return found_M
 
     def distances(self, one_P: Int64[Tensor, "P"], other_P: Int64[Tensor, "P"]) -> Float[Tensor, "P"]:
@@ -106,16 +122,23 @@ class TemplateSpace:
 class PixelSpace:
     """The baseline without learning: squared distances of pixels. A row of NaN could not be read."""
 
+    stage = "Nearest pixels"
+
     def __init__(self, pixels_NF: Float[Tensor, "N F"], *, at_once: int = 4096) -> None:
         self.readable = pixels_NF.isfinite().all(1)
         self._pixels_NF = pixels_NF
         # of few pictures all distances are computed once, not anew in each trial
         self._d_NN = squared_distances(pixels_NF, pixels_NF) if len(pixels_NF) <= at_once else None
 
-    def nearest(self, drawn: Sequence[Draw]) -> list[NDArray[np.int64]]:
-        return [
-            self._nearest(torch.from_numpy(enrolled_C), torch.from_numpy(probes_M)) for enrolled_C, probes_M in drawn
-        ]
+    def nearest(self, drawn: Sequence[Draw], on_done: Callable[[int], None]) -> list[NDArray[np.int64]]:
+        found = []
+        for enrolled_C, probes_M in drawn:
+            parts = []
+            for lot_B in torch.split(torch.from_numpy(probes_M), max(1, DISTANCES_AT_ONCE // len(enrolled_C))):
+                parts.append(self._nearest(torch.from_numpy(enrolled_C), lot_B))
+                on_done(len(lot_B))
+            found.append(np.concatenate(parts))
+        return found
 
     def _nearest(self, enrolled_C: Int64[Tensor, "C"], probes_M: Int64[Tensor, "M"]) -> NDArray[np.int64]:
         if self._d_NN is not None:
@@ -136,6 +159,7 @@ def one_shot(
     trials: int = 200,
     seed: int = 0,
     ways: int | None = None,
+    on_progress: OnProgress = silent,
 ) -> OneShot:
     """In each trial enroll one random picture of each identity in a gallery, and identify all their others in it.
 
@@ -148,11 +172,13 @@ def one_shot(
         trials: how often to draw.
         seed: of the draws.
         ways: how many identities to draw for each trial; all of them by default.
+        on_progress: hears how many identifications are done.
 
     Raises:
         UserError: fewer than two identities (or than `ways`), or none with two pictures.
     """
-    return recognize(TemplateSpace(x_ND), labels_N, draws(labels_N, trials=trials, seed=seed, ways=ways))
+    drawn = draws(labels_N, trials=trials, seed=seed, ways=ways)
+    return recognize(TemplateSpace(x_ND), labels_N, drawn, on_progress=on_progress)
 
 
 def pixel_one_shot(
@@ -162,9 +188,11 @@ def pixel_one_shot(
     trials: int = 200,
     seed: int = 0,
     ways: int | None = None,
+    on_progress: OnProgress = silent,
 ) -> OneShot:
     """`one_shot` with the same draws, but the nearest picture by its pixels."""
-    return recognize(PixelSpace(pixels_NF), labels_N, draws(labels_N, trials=trials, seed=seed, ways=ways))
+    drawn = draws(labels_N, trials=trials, seed=seed, ways=ways)
+    return recognize(PixelSpace(pixels_NF), labels_N, drawn, on_progress=on_progress)
 
 
 def draws(labels_N: Int64[Tensor, "N"], *, trials: int, seed: int, ways: int | None = None) -> list[Draw]:
@@ -200,6 +228,7 @@ def recognize(
     clusters_N: Int64[Tensor, "N"] | None = None,
     unit: str = "identities",
     worst: int = 50,
+    on_progress: OnProgress = silent,
 ) -> OneShot:
     """Enroll and identify as drawn, and count what was right.
 
@@ -210,11 +239,13 @@ def recognize(
         clusters_N: what the interval takes for independent, the identities by default.
         unit: the name of that.
         worst: how many of the worst mistakes to keep.
+        on_progress: hears how many identifications are done.
     """
     labels = labels_N.numpy()
     probed, recognized = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
     wrong = []
-    for (enrolled_C, probes_M), found_M in zip(drawn, space.nearest(drawn), strict=True):
+    on_done = counter(on_progress, space.stage, sum(len(probes_M) for _, probes_M in drawn))
+    for (enrolled_C, probes_M), found_M in zip(drawn, space.nearest(drawn, on_done), strict=True):
         taken_for_M = enrolled_C[found_M]
         right_M = enrolled_C[np.searchsorted(labels[enrolled_C], labels[probes_M])]
         correct_M = (found_M >= 0) & (labels[taken_for_M] == labels[probes_M])
@@ -231,12 +262,13 @@ def recognize(
         identifications=int(probed.sum()),
         probed=probed,
         recognized=recognized,
-        confusions=_confusions(labels[mistakes[0]], labels[mistakes[1]]),
-        mistakes=_worst(space, mistakes, worst),
+        confusions=confusions_of(labels[mistakes[0]], labels[mistakes[1]]),
+        mistakes=worst_mistakes(space, mistakes, worst),
     )
 
 
-def _confusions(true_M: NDArray[np.int64], taken_for_M: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+def confusions_of(true_M: NDArray[np.int64], taken_for_M: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """(true label, label taken for, how often), most frequent first."""
     pairs, counts = np.unique(np.stack([true_M, taken_for_M]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return tuple(
@@ -244,8 +276,9 @@ def _confusions(true_M: NDArray[np.int64], taken_for_M: NDArray[np.int64]) -> tu
     )
 
 
-def _worst(space: Space, mistakes_3M: NDArray[np.int64], count: int) -> tuple[Mistake, ...]:
-    """Those where the wrong picture was nearer than the right one by most, each probe once."""
+def worst_mistakes(space: Space, mistakes_3M: NDArray[np.int64], count: int = 50) -> tuple[Mistake, ...]:
+    """Of (probe, taken for, right) those where the wrong picture was nearer than the right one by most, each probe
+    once; the right one must have been embedded."""
     comparable = space.readable.numpy()[mistakes_3M[2]]
     probe_M, taken_for_M, right_M = torch.from_numpy(np.unique(mistakes_3M[:, comparable], axis=1))
     distance_M, to_right_M = space.distances(probe_M, taken_for_M), space.distances(probe_M, right_M)

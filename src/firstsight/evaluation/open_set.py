@@ -5,7 +5,7 @@ one, at a distance <= the threshold. FPIR, the false positive identification rat
 anyone enrolled at a distance <= the threshold. N pictures, D embedding, K known and U unknown identifications.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +19,17 @@ from firstsight.config import ModelConfig
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
-from firstsight.evaluation.embedded import Embedded, embed, far_name, with_interval
-from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, far_name, with_interval
+from firstsight.evaluation.identification import Mistake, TemplateSpace, confusions_of, worst_mistakes
+from firstsight.evaluation.pairs import Pairs, pair_distances
+from firstsight.evaluation.probes import Identifications, Probes, joined
+from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import largest_threshold
 from firstsight.models.folder import Model
-from firstsight.recognition.decision import decide_identify
 from firstsight.recognition.gallery import Gallery
 
 FPIRS = (1e-1, 1e-2, 1e-3)
+NO_THRESHOLD = "The model has no threshold of its own, so there are no decisions to call right."
 PROBES_OF_ONE_STRANGER = 10
 """Further pictures of the same stranger say little more about strangers."""
 
@@ -44,18 +47,6 @@ class DirAtFpir:
 
 
 @dataclass(frozen=True, eq=False)
-class Identifications:
-    """What the gallery answered to each probe, given by its index."""
-
-    picture: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    """Whether the nearest is the identity of the probe; never so for a stranger."""
-    accepted: NDArray[np.bool_]
-    """Whether a user would have been told a name: of `decide_identify` at the threshold."""
-
-
-@dataclass(frozen=True, eq=False)
 class OpenSet:
     """Identification with strangers at the door, over many random choices of who is enrolled."""
 
@@ -68,8 +59,21 @@ class OpenSet:
     dir_interval: Interval | None
     fpir: float | None
     fpir_interval: Interval | None
+    accuracy: float | None
+    """The share of right decisions at `threshold`: the enrolled by their names, strangers unknown."""
+    accuracy_interval: Interval | None
     trials: int
     gallery_size: int
+    met: Pairs
+    """The enrolled with their own pictures, strangers with whom they were nearest to; each pair once."""
+    probed: NDArray[np.int64]
+    """How often each of the N pictures was a probe while its identity was enrolled."""
+    recognized: NDArray[np.int64]
+    """How often it was nearest to its own identity."""
+    confusions: tuple[tuple[int, int, int], ...]
+    """(true label, label of the nearest, how often) of the enrolled, most frequent first."""
+    mistakes: tuple[Mistake, ...]
+    """Of the enrolled, those where another was nearer than their own picture by most."""
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """FPIR and DIR at every distance of a stranger, ascending."""
@@ -88,7 +92,8 @@ class OpenSetEvaluation(Embedded):
     def to_json(self) -> dict[str, Any]:
         """One flat dict of plain values; shares are fractions, and what the data cannot support is None."""
         found = self.open_set
-        figures: dict[str, Any] = self.about("open-set")
+        figures: dict[str, Any] = {}
+        accuracy: dict[str, Any]
         for point in found.dir_at_fpir:
             name = f"dir_at_fpir_{far_name(point.target)}"
             if point.interval is None or point.dir is None:
@@ -99,9 +104,16 @@ class OpenSetEvaluation(Embedded):
         if found.dir is not None and found.dir_interval and found.fpir is not None and found.fpir_interval:
             figures |= {"threshold": found.threshold, **with_interval("dir", found.dir, found.dir_interval)}
             figures |= with_interval("fpir", found.fpir, found.fpir_interval)
+        if found.accuracy is not None and found.accuracy_interval:
+            accuracy = with_interval("accuracy", found.accuracy, found.accuracy_interval)
+            accuracy["error"] = 1 - found.accuracy
+        else:
+            accuracy = {"accuracy": None, "accuracy_refused": NO_THRESHOLD, "error": None}
         return {
+            **self.about("open-set"),
+            **accuracy,
             **figures,
-            "interval": "95 %: the wider of exact binomial over pictures and bootstrap over identities",
+            "confidence": CONFIDENCE,
             **self.counts(),
             "trials": found.trials,
             "gallery_size": found.gallery_size,
@@ -117,7 +129,7 @@ def evaluate_open_set(
     trials: int = 100,
     seed: int = 0,
     threshold: float | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> OpenSetEvaluation:
     """Enroll half of the identities from one picture each; identify all other pictures, strangers included.
 
@@ -127,7 +139,7 @@ def evaluate_open_set(
         trials: random choices of who is enrolled, and with which picture.
         seed: of these choices.
         threshold: where decisions are taken; by default the model's own operating point.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: fewer than two identities with two pictures, or no picture can be read.
@@ -136,7 +148,8 @@ def evaluate_open_set(
     embedded = embed(model, pictures, on_progress=on_progress)
     if threshold is None and model.config.operating_point is not None:
         threshold = model.config.operating_point.threshold
-    found = open_set(embedded.embeddings, embedded.labels, trials=trials, seed=seed, threshold=threshold)
+    x_ND, labels_N = embedded.embeddings, embedded.labels
+    found = open_set(x_ND, labels_N, trials=trials, seed=seed, threshold=threshold, on_progress=on_progress)
     return OpenSetEvaluation(**vars(embedded), open_set=found)
 
 
@@ -148,6 +161,7 @@ def open_set(
     seed: int = 0,
     threshold: float | None = None,
     fpirs: Sequence[float] = FPIRS,
+    on_progress: OnProgress = silent,
 ) -> OpenSet:
     """In each trial enroll one picture each of a random half of the identities, and identify all other pictures.
 
@@ -155,7 +169,7 @@ def open_set(
     was to be enrolled with it is not in that trial's gallery.
 
     Raises:
-        UserError: fewer than two identities, or none with two pictures.
+        UserError: fewer than two identities, or none with two pictures that was ever enrolled.
     """
     labels = labels_N.numpy()
     identities, counts = np.unique(labels, return_counts=True)
@@ -167,9 +181,10 @@ def open_set(
         )
     rng = np.random.default_rng(seed)
     known, unknown = [], []
+    on_done = counter(on_progress, "Identifying", trials * (len(labels) - len(identities) // 2))
     with Gallery("sqlite://") as gallery:
         gallery.bind_model(Model(nn.Identity(), ModelConfig(identity="evaluation"), name="evaluation"))
-        space = _Probes(gallery, x_ND, labels, threshold)
+        space = Probes(gallery, x_ND, labels, threshold)
         for _ in range(trials):
             chosen = rng.permutation(identities)[: len(identities) // 2]
             order = rng.permutation(np.flatnonzero(np.isin(labels, chosen)))
@@ -177,75 +192,43 @@ def open_set(
             others = np.setdiff1d(np.arange(len(labels)), enrolled_C)
             is_known = np.isin(labels[others], chosen)
             space.enroll(enrolled_C)
-            known.append(space.identify(others[is_known]))
-            unknown.append(space.identify(others[~is_known]))
-    return _rates(_joined(known), _joined(unknown), labels, fpirs, threshold, trials, len(identities) // 2)
-
-
-class _Probes:
-    """Pictures of a set, enrolled in and identified against a real gallery."""
-
-    def __init__(
-        self, gallery: Gallery, x_ND: Float[Tensor, "N D"], labels: NDArray[np.int64], threshold: float | None
-    ) -> None:
-        self._gallery = gallery
-        self._labels = labels
-        self._threshold = threshold
-        self._q_ND, embedded_N = templates(x_ND)
-        self._embedded = embedded_N.numpy()
-
-    def enroll(self, picture_C: NDArray[np.int64]) -> None:
-        picture_C = picture_C[self._embedded[picture_C]]
-        self._gallery.clear()
-        if len(picture_C):
-            self._gallery.enroll_many(
-                [str(label) for label in self._labels[picture_C]], self._q_ND[torch.from_numpy(picture_C)]
-            )
-
-    def identify(self, picture_M: NDArray[np.int64]) -> Identifications:
-        distance_M = np.full(len(picture_M), FARTHEST)
-        right_M, accepted_M = np.zeros(len(picture_M), bool), np.zeros(len(picture_M), bool)
-        known = np.flatnonzero(self._embedded[picture_M])
-        nearest = self._gallery.search(self._q_ND[torch.from_numpy(picture_M[known])])
-        threshold = -1.0 if self._threshold is None else self._threshold
-        for i, matches in zip(known, nearest, strict=True):
-            decision = decide_identify(matches, threshold)
-            if decision.distance is not None:
-                distance_M[i] = decision.distance
-                right_M[i] = decision.nearest == str(self._labels[picture_M[i]])
-                accepted_M[i] = decision.accepted
-        return Identifications(picture_M, distance_M, right_M, accepted_M)
-
-
-def _joined(parts: Sequence[Identifications]) -> Identifications:
-    return Identifications(
-        *(np.concatenate([getattr(part, field) for part in parts]) for field in Identifications.__dataclass_fields__)
-    )
+            known.append(space.identify(others[is_known], on_done))
+            unknown.append(space.identify(others[~is_known], on_done))
+    answers = joined(known), joined(unknown)
+    if not len(answers[0].picture):
+        raise UserError("Nobody who was enrolled has another picture to be known by.", hint="Give more --trials.")
+    return _rates(*answers, fpirs, threshold, trials, len(identities) // 2, x_ND, labels_N)
 
 
 def _rates(
     known: Identifications,
     unknown: Identifications,
-    labels: NDArray[np.int64],
     fpirs: Sequence[float],
     threshold: float | None,
     trials: int,
     gallery_size: int,
+    x_ND: Float[Tensor, "N D"],
+    labels_N: Int64[Tensor, "N"],
 ) -> OpenSet:
-    comparisons = int(np.minimum(np.bincount(labels), PROBES_OF_ONE_STRANGER).sum())
+    labels = labels_N.numpy()
+    probed = np.bincount(labels[np.unique(unknown.picture)])
+    comparisons = int(np.minimum(probed, PROBES_OF_ONE_STRANGER).sum())
     points = []
     for target in fpirs:
         if target * comparisons >= 3 - 1e-9:
             at = largest_threshold(np.append(known.distance, unknown.distance), unknown.distance, target)
             points.append(_at(known, unknown, labels, target, at))
         else:
+            tightest = min(3 / comparisons, 1)
             reason = (
                 f"FPIR {far_name(target)} needs {3 / target:,.0f} probes of strangers, and there are {comparisons:,}, "
-                f"of one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {3 / comparisons:.2g}."
+                f"of one stranger at most {PROBES_OF_ONE_STRANGER} counted: the tightest FPIR is {tightest:.2g}."
             )
             points.append(DirAtFpir(target, refused=reason))
     dir_, dir_interval = _share(known, known.right & known.accepted, labels)
     fpir, fpir_interval = _share(unknown, unknown.accepted, labels)
+    decided_right = np.append(known.right & known.accepted, ~unknown.accepted)
+    accuracy, accuracy_interval = _share(joined([known, unknown]), decided_right, labels)
     given = threshold is not None
     return OpenSet(
         known=known,
@@ -256,9 +239,37 @@ def _rates(
         dir_interval=dir_interval if given else None,
         fpir=fpir if given else None,
         fpir_interval=fpir_interval if given else None,
+        accuracy=accuracy if given else None,
+        accuracy_interval=accuracy_interval if given else None,
         trials=trials,
         gallery_size=gallery_size,
+        met=_met(known, unknown, x_ND, labels_N),
+        **_mistaken(known, x_ND, labels),
     )
+
+
+def _met(
+    known: Identifications, unknown: Identifications, x_ND: Float[Tensor, "N D"], labels_N: Int64[Tensor, "N"]
+) -> Pairs:
+    pairs_P2 = [
+        np.stack([probes.picture, other], axis=1)[other >= 0]
+        for probes, other in ((known, known.own), (unknown, unknown.taken_for))
+    ]
+    left_P, right_P = torch.from_numpy(np.unique(np.concatenate(pairs_P2), axis=0)).T
+    same_P = labels_N[left_P] == labels_N[right_P]
+    return Pairs(left_P, right_P, same_P, pair_distances(x_ND, left_P, right_P), labels_N, False)
+
+
+def _mistaken(known: Identifications, x_ND: Float[Tensor, "N D"], labels: NDArray[np.int64]) -> dict[str, Any]:
+    wrong = ~known.right & (known.taken_for >= 0)
+    confused = wrong & (known.own >= 0)
+    triples_3M = np.stack([known.picture, known.taken_for, known.own])[:, confused]
+    return {
+        "probed": np.bincount(known.picture, minlength=len(labels)),
+        "recognized": np.bincount(known.picture[known.right], minlength=len(labels)),
+        "confusions": confusions_of(labels[known.picture[wrong]], labels[known.taken_for[wrong]]),
+        "mistakes": worst_mistakes(TemplateSpace(x_ND), triples_3M),
+    }
 
 
 def _at(

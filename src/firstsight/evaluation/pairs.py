@@ -1,6 +1,6 @@
 """Pairs of pictures, and how far apart their templates are. N pictures, D embedding, P pairs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,6 +55,31 @@ def picture_pairs(x_ND: Float[Tensor, "N D"], labels_N: Int64[Tensor, "N"], *, m
     left_P, right_P, complete = index_pairs(labels_N, max_pairs=max_pairs)
     distance_P = pair_distances(x_ND, left_P, right_P)
     return Pairs(left_P, right_P, labels_N[left_P] == labels_N[right_P], distance_P, labels_N, complete)
+
+
+def drawn_pairs(
+    x_ND: Float[Tensor, "N D"],
+    labels_N: Int64[Tensor, "N"],
+    drawn: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    *,
+    max_pairs: int = MAX_PAIRS,
+) -> Pairs:
+    """What the probes met: each with every picture enrolled in its trial, each pair once.
+
+    Where they would be more than `max_pairs`, the last trials are left out.
+    """
+    codes: list[NDArray[np.int64]] = []
+    met = 0
+    for enrolled_C, probes_M in drawn:
+        met += len(enrolled_C) * len(probes_M)
+        if met > max_pairs and codes:
+            break
+        low_MC, high_MC = np.minimum(probes_M[:, None], enrolled_C), np.maximum(probes_M[:, None], enrolled_C)
+        codes.append((low_MC * len(labels_N) + high_MC).ravel())
+    left_P, right_P = map(torch.from_numpy, np.divmod(np.unique(np.concatenate(codes)), len(labels_N)))
+    distance_P = pair_distances(x_ND, left_P, right_P)
+    same_P = labels_N[left_P] == labels_N[right_P]
+    return Pairs(left_P, right_P, same_P, distance_P, labels_N, len(codes) == len(drawn))
 
 
 def index_pairs(

@@ -21,7 +21,7 @@ INK = "#010203"
 SAME, DIFFERENT, BASELINE = "#0072B2", "#D55E00", "#8a8f98"
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F00", "#9467BD")
 
-DET_SHARES = (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
+DET_SHARES = (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 
 Curve = tuple[ArrayLike, ArrayLike]
 POINTS = 1500
@@ -98,34 +98,49 @@ def roc(
         return figure
 
 
-def det(curves: Mapping[str, Curve], *, smallest: float = 1e-4) -> Figure:
+def det(
+    curves: Mapping[str, Curve],
+    *,
+    smallest: float = 1e-4,
+    labels: tuple[str, str] = ("False accepts (FAR)", "Same pairs rejected (FRR)"),
+) -> Figure:
     """Named (FAR, VAL) curves as false rejects against false accepts, both on probit axes (Martin et al. 1997).
 
     Where distances of same and of different pairs are normally distributed, the curve is a straight line.
     """
     from scipy.special import ndtri
 
-    shares = np.array([share for share in DET_SHARES if smallest <= share <= 0.5])
     with style():
         figure = Figure(figsize=(5.2, 4.2))
         axes = figure.subplots()
+        highest = 0.5
         for i, (name, (far, val)) in enumerate(curves.items()):
             far_T, val_T = _thinned_curve(np.asarray(far, float), np.asarray(val, float))
             rates_2T = np.clip([far_T, 1 - val_T], smallest / 10, 1 - smallest / 10)
             axes.plot(*ndtri(rates_2T), label=name, **_line(i))
-        limits = ndtri([smallest, 0.5])
+            if not (rates_2T < 0.4).all(0).any():  # so weak that nothing of it would be seen
+                highest = 0.99
+        shares = np.array([share for share in DET_SHARES if smallest <= share <= highest])[
+            :: 1 if highest == 0.5 else 2
+        ]
+        limits = ndtri([smallest, highest])
         axes.plot(limits, limits, color=BASELINE, linewidth=0.9, linestyle=":", label="Equal errors")
         ticks, names = ndtri(shares), [share_label(share) for share in shares]
-        axes.set(xlim=limits, ylim=limits, xlabel="False accepts (FAR)", ylabel="Same pairs rejected (FRR)")
+        axes.set(xlim=limits, ylim=limits, xlabel=labels[0], ylabel=labels[1])
         axes.set_xticks(ticks, names)
         axes.set_yticks(ticks, names)
         axes.grid()
-        axes.legend(loc="upper right")
+        axes.legend(loc="best")
         return figure
 
 
 def distance_histogram(
-    same_count: ArrayLike, different_count: ArrayLike, edges: ArrayLike, *, threshold: float | None = None
+    same_count: ArrayLike,
+    different_count: ArrayLike,
+    edges: ArrayLike,
+    *,
+    threshold: float | None = None,
+    names: tuple[str, str] = ("Same identity", "Different identities"),
 ) -> Figure:
     """How far apart same and different pairs lie, each as a share of its own; `edges` bound the bins."""
     with style():
@@ -133,18 +148,21 @@ def distance_histogram(
         axes = figure.subplots()
         edge = np.asarray(edges, dtype=float)
         for counts, color, dash, name in (
-            (same_count, SAME, "-", "Same identity"), (different_count, DIFFERENT, "--", "Different identities"),
+            (same_count, SAME, "-", names[0]), (different_count, DIFFERENT, "--", names[1]),
         ):  # fmt: skip
             count = np.asarray(counts, dtype=float)
             share = count / max(count.sum(), 1)
             axes.stairs(share, edge, fill=True, color=color, alpha=0.22)
             axes.stairs(share, edge, color=color, linewidth=1.6, linestyle=dash, label=name)
         if threshold is not None:
-            axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=":", label=f"Threshold {threshold:.2f}")
+            axes.axvline(
+                threshold, ymax=0.8, color=INK, linewidth=1.2, linestyle=":", label=f"Threshold {threshold:.2f}"
+            )
         axes.set(xlabel="Squared L2 distance", ylabel="Share of pairs", xlim=(edge[0], edge[-1]))
         axes.yaxis.set_major_formatter(FuncFormatter(share_label))
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
+        axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend above all bars
+        axes.legend(loc="upper left", ncols=2, fontsize=9)
         return figure
 
 
@@ -219,6 +237,9 @@ def share_label(value: float, _: object = None) -> str:
 
 
 def short(text: str, length: int = 20) -> str:
-    """A name as it can stand below a picture: on one line, cut where it is long, and never taken for a formula."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text).replace("$", r"\$")
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """A name as it can stand below a picture: on one line, and never taken for a formula. The middle of a long one is
+    left out, as names are often told apart by their ends."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if len(text) > length:
+        text = text[: (length - 1) // 2] + "…" + text[-(length // 2) :]
+    return text.replace("$", r"\$")

@@ -1,6 +1,5 @@
 """The figures of a model on pictures of identities that it was not trained on. N pictures, D embedding."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +8,11 @@ from torch import Tensor
 
 from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, require_identities
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.identification import OneShot, one_shot, pixel_one_shot
+from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, operating_point, verification, verification_figures
 from firstsight.models.folder import Model
-
-INTERVALS = "95 %: the wider of exact binomial over pictures and bootstrap over identities"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +39,7 @@ class Evaluation(Embedded):
             **verification_figures(self.verification),
             "threshold": self.operating_point.threshold,
             "threshold_target_far": self.operating_point.target,
-            "interval": INTERVALS,
+            "confidence": CONFIDENCE,
             **self.counts(),
             "trials": found.trials,
             "ways": found.ways,
@@ -59,7 +57,7 @@ def evaluate(
     *,
     trials: int = 200,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> Evaluation:
     """Embed all pictures, then recognize each identity from one of them and compare every two.
 
@@ -68,7 +66,7 @@ def evaluate(
         pictures: of identities that the model was not trained on; the figures are worth nothing otherwise.
         trials: random choices of the one picture that each identity is enrolled with.
         seed: of these choices.
-        on_progress: called with (pictures done, pictures in all) while they are decoded.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: fewer than two identities with two pictures, or no picture can be read.
@@ -78,9 +76,9 @@ def evaluate(
     x_ND, labels_N = embedded.embeddings, embedded.labels
     return Evaluation(
         **vars(embedded),
-        one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed),
-        pixels=pixel_one_shot(embedded.as_pixels(), labels_N, trials=trials, seed=seed),
-        verification=verification(x_ND, labels_N),
+        one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed, on_progress=on_progress),
+        pixels=pixel_one_shot(embedded.as_pixels(), labels_N, trials=trials, seed=seed, on_progress=on_progress),
+        verification=verification(x_ND, labels_N, own=model.config.operating_point),
         operating_point=operating_point(x_ND, labels_N),
         seed=seed,
     )

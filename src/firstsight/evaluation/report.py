@@ -53,7 +53,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with plots below it."""
+    """A heading with plots below it; one without plots is not shown."""
 
     heading: str
     plots: Sequence[Plot]
@@ -109,7 +109,9 @@ def report_page(
         summary=html.escape(summary),
         headlines=_headlines(headlines),
         tables="\n".join(_table(table) for table in tables),
-        sections="\n".join(_section(section, [next(numbered) for _ in section.plots]) for section in sections),
+        sections="\n".join(
+            _section(section, [next(numbered) for _ in section.plots]) for section in sections if section.plots
+        ),
         footer=html.escape(footer or "Made by firstsight."),
     )
 

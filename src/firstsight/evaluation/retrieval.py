@@ -1,6 +1,5 @@
 """Of all other pictures, which are of the same identity? N pictures, D embedding, B queries at a time, R relevant."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,17 @@ from torch import Tensor
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
-from firstsight.evaluation.embedded import Embedded, embed, with_interval
+from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
+from firstsight.evaluation.identification import (
+    DISTANCES_AT_ONCE,
+    Mistake,
+    TemplateSpace,
+    confusions_of,
+    worst_mistakes,
+)
 from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.progress import OnProgress, counter, silent
+from firstsight.evaluation.verification import Verification, verification, verification_figures
 from firstsight.functional.quantize import template_distances
 from firstsight.models.folder import Model
 
@@ -36,6 +44,14 @@ class Retrieval:
     queries: int
     scores: NDArray[np.float64]
     """The three figures of each picture, N x 3; a row of NaN where it is no query."""
+    probed: NDArray[np.int64]
+    """1 for each of the N pictures that is a query."""
+    recognized: NDArray[np.int64]
+    """1 where the nearest is of the same identity."""
+    confusions: tuple[tuple[int, int, int], ...]
+    """(true label, label of the nearest, how often), most frequent first."""
+    mistakes: tuple[Mistake, ...]
+    """Those where the nearest was nearer than the nearest of the same identity by most."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +59,7 @@ class RetrievalEvaluation(Embedded):
     """Retrieval among the pictures of a set."""
 
     retrieval: Retrieval
+    verification: Verification
 
     def to_json(self) -> dict[str, Any]:
         """One flat dict of plain values; shares are fractions. `accuracy` is precision@1."""
@@ -55,22 +72,20 @@ class RetrievalEvaluation(Embedded):
             **with_interval("precision_at_1", found.precision_at_1, first),
             **with_interval("r_precision", found.r_precision, second),
             **with_interval("map_at_r", found.map_at_r, third),
-            "interval": "95 %: the wider of exact binomial over pictures and bootstrap over identities",
+            "confidence": CONFIDENCE,
             **self.counts(),
+            **verification_figures(self.verification),
             "queries": found.queries,
         }
 
 
-def evaluate_retrieval(
-    model: Model, pictures: PictureSet, *, on_progress: Callable[[int, int], None] | None = None
-) -> RetrievalEvaluation:
+def evaluate_retrieval(model: Model, pictures: PictureSet, *, on_progress: OnProgress = silent) -> RetrievalEvaluation:
     """Search each picture among all others of its set.
 
     Args:
         model: what to measure.
         pictures: of identities that it was not trained on.
-        on_progress: called with (pictures done, pictures in all) while they are decoded, and then while they are
-            searched.
+        on_progress: hears how far each stage is.
 
     Raises:
         DataError: fewer than two identities, none with two pictures, or no picture can be read.
@@ -79,14 +94,15 @@ def evaluate_retrieval(
     require_identities(pictures, 1, with_pictures=2)
     embedded = embed(model, pictures, on_progress=on_progress)
     found = retrieval(embedded.embeddings, embedded.labels, on_progress=on_progress)
-    return RetrievalEvaluation(**vars(embedded), retrieval=found)
+    pairs = verification(embedded.embeddings, embedded.labels, own=model.config.operating_point)
+    return RetrievalEvaluation(**vars(embedded), retrieval=found, verification=pairs)
 
 
 def retrieval(
     x_ND: Float[Tensor, "N D"],
     labels_N: Int64[Tensor, "N"],
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress = silent,
 ) -> Retrieval:
     """Rank all other pictures by the distances of their templates, for every picture that has another of its identity.
 
@@ -103,38 +119,53 @@ def retrieval(
     if not len(query_Q):
         raise UserError("No identity has two pictures to find each other.", hint="Give two pictures of an identity.")
     scores_N3 = torch.full((len(x_ND), 3), torch.nan, dtype=torch.float64)
-    done = 0
-    for query_B in torch.split(query_Q, max(1, 2**22 // len(x_ND))):
+    on_done = counter(on_progress, "Ranking", len(query_Q))
+    wrong: list[Tensor] = []
+    for query_B in torch.split(query_Q, max(1, DISTANCES_AT_ONCE // len(x_ND))):
         d_BN = template_distances(q_ND[query_B], q_ND).double()
         d_BN[~embedded_N[query_B]] = FARTHEST
         d_BN[:, ~embedded_N] = FARTHEST
         same_BN = labels_N[query_B, None] == labels_N
         d_BN[same_BN] = torch.nextafter(d_BN[same_BN], d_BN.new_tensor(torch.inf))
         d_BN[torch.arange(len(query_B)), query_B] = torch.inf
-        scores_N3[query_B] = _scores(d_BN, same_BN, relevant_N[query_B])
-        done += len(query_B)
-        if on_progress is not None:
-            on_progress(done, len(query_Q))
-    return _retrieval(scores_N3.numpy(), labels_N.numpy())
+        scores_N3[query_B], nearest_B = _scores(d_BN, same_BN, relevant_N[query_B])
+        wrong_B = (labels_N[nearest_B] != labels_N[query_B]) & embedded_N[query_B] & embedded_N[nearest_B]
+        right_M = d_BN[wrong_B].where(same_BN[wrong_B], torch.inf).argmin(1)
+        wrong.append(torch.stack([query_B[wrong_B], nearest_B[wrong_B], right_M]))
+        on_done(len(query_B))
+    return _retrieval(scores_N3.numpy(), labels_N.numpy(), TemplateSpace(x_ND), torch.cat(wrong, dim=1).numpy())
 
 
-def _scores(d_BN: Float[Tensor, "B N"], same_BN: Tensor, relevant_B: Int64[Tensor, "B"]) -> Float[Tensor, "B 3"]:
-    """Precision@1, R-precision and MAP@R of each query."""
+def _scores(
+    d_BN: Float[Tensor, "B N"], same_BN: Tensor, relevant_B: Int64[Tensor, "B"]
+) -> tuple[Float[Tensor, "B 3"], Int64[Tensor, "B"]]:
+    """Precision@1, R-precision and MAP@R of each query, and the nearest picture to it."""
     most = int(relevant_B.max())
     nearest_BR = d_BN.topk(most, largest=False).indices
     rank_R = torch.arange(1, most + 1)
     hit_BR = (same_BN.gather(1, nearest_BR) & (rank_R <= relevant_B[:, None])).double()
     precision_BR = hit_BR.cumsum(1) / rank_R
     means = hit_BR.sum(1) / relevant_B, (precision_BR * hit_BR).sum(1) / relevant_B
-    return torch.stack([hit_BR[:, 0], *means], dim=1)
+    return torch.stack([hit_BR[:, 0], *means], dim=1), nearest_BR[:, 0]
 
 
-def _retrieval(scores_N3: NDArray[np.float64], labels_N: NDArray[np.int64]) -> Retrieval:
+def _retrieval(
+    scores_N3: NDArray[np.float64], labels_N: NDArray[np.int64], space: TemplateSpace, wrong_3M: NDArray[np.int64]
+) -> Retrieval:
     queries = np.isfinite(scores_N3).all(1)
     scores_Q3, labels_Q = scores_N3[queries], labels_N[queries]
     once_Q = np.ones(len(labels_Q), np.int64)
     first, second, third = (share_interval(scores_Q3[:, i], once_Q, labels_Q) for i in range(3))
     means = scores_Q3.mean(0)
     return Retrieval(
-        float(means[0]), float(means[1]), float(means[2]), (first, second, third), len(labels_Q), scores_N3
+        precision_at_1=float(means[0]),
+        r_precision=float(means[1]),
+        map_at_r=float(means[2]),
+        intervals=(first, second, third),
+        queries=len(labels_Q),
+        scores=scores_N3,
+        probed=np.asarray(queries, np.int64),
+        recognized=np.asarray(scores_N3[:, 0] == 1, np.int64),
+        confusions=confusions_of(labels_N[wrong_3M[0]], labels_N[wrong_3M[1]]),
+        mistakes=worst_mistakes(space, wrong_3M),
     )

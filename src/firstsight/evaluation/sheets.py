@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from firstsight.evaluation.plots import short, style
 
+WIDTH = 15
+"""Letters that fit below a picture."""
 Picture = NDArray[np.uint8]
 """H x W or H x W x 3."""
 
@@ -35,7 +37,7 @@ def compared_sheet(
         abreast = max(2, 6 // columns)
         lines = -(-len(rows) // abreast)
         widths = [*[1.0] * columns, 0.35] * abreast
-        figure = Figure(figsize=(7.2, 1.42 * lines + 0.25))
+        figure = Figure(figsize=(7.2, 1.5 * lines + 0.25))
         grid = _empty_grid(figure, lines, len(widths) - 1, width_ratios=widths[:-1])
         for i, (pictures, texts) in enumerate(zip(rows, captions, strict=True)):
             line, place = divmod(i, abreast)
@@ -63,4 +65,5 @@ def _show(axes: Axes, picture: Picture, text: str) -> None:
     factor = max(1, 160 // max(picture.shape[:2]))
     enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     axes.imshow(enlarged, cmap="gray", vmin=0, vmax=255, interpolation="none")
-    axes.set_title(short(text), fontsize=9, loc="center", y=-0.22, pad=0)
+    lines = "\n".join(short(line, WIDTH) for line in text.split("\n"))
+    axes.set_title(lines, fontsize=8.5, loc="center", y=-0.04, va="top", pad=0)

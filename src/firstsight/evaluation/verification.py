@@ -5,7 +5,7 @@ N pictures, D embedding, P pairs, I identities.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from firstsight.evaluation.pairs import (
 from firstsight.functional import curves
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+DRAWS, AT_MOST = 300, 60_000
+"""Resamplings of identities, and the pairs that take part in them."""
 NOTHING = -1.0
 """A threshold that no distance is below."""
 
@@ -47,6 +49,17 @@ class ValAtFar:
     refused: str = ""
 
 
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a user gets at a threshold: the shares of same (VAL) and of different pairs (FAR) that are accepted."""
+
+    threshold: float
+    val: float
+    val_interval: Interval
+    far: float
+    far_interval: Interval
+
+
 @dataclass(frozen=True, eq=False)
 class Verification:
     """What the distances of pairs say about a model."""
@@ -55,11 +68,15 @@ class Verification:
     curve: curves.Curve
     auc: float
     auc_interval: Interval
+    average_precision: float
+    average_precision_interval: Interval
     eer: float
     eer_interval: Interval
     val_at_far: tuple[ValAtFar, ...]
     mean_same: float
     mean_different: float
+    own: "AtThreshold | None" = None
+    """At the model's own threshold, where it has one."""
 
     def histogram(self, bins: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Counts of same and of different pairs, and the edges of the bins: from 0 to the largest distance.
@@ -79,19 +96,21 @@ def verification(
     *,
     max_pairs: int = MAX_PAIRS,
     fars: Sequence[float] = FARS,
+    own: OperatingPoint | None = None,
 ) -> Verification:
     """Compare every two pictures as the gallery does, by their int8 templates.
 
     Above `max_pairs` pairs, half of them same and half different are drawn at random with replacement, always the
-    same ones. A row of NaN is a picture that could not be embedded: it is at distance 4 from every other.
+    same ones. A row of NaN is a picture that could not be embedded: it is at distance 4 from every other. `own` is the
+    model's operating point.
 
     Raises:
         UserError: no two pictures of one identity, or one identity only.
     """
-    return verify_pairs(picture_pairs(x_ND, labels_N, max_pairs=max_pairs), fars=fars)
+    return verify_pairs(picture_pairs(x_ND, labels_N, max_pairs=max_pairs), fars=fars, own=own)
 
 
-def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
+def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS, own: OperatingPoint | None = None) -> Verification:
     """The figures of pairs whose distances are known, whatever the measure.
 
     Raises:
@@ -99,23 +118,49 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS) -> Verification:
     """
     curve = curves.roc(pairs.distances, pairs.same)
     refusals = [unsupported(far, pairs) for far in fars]
-    auc_R, eer_R, val_RF = resampled_rates(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
-    val_columns = iter(val_RF.T)
+    resampled = resampled_rates(pairs, [far for far, why in zip(fars, refusals, strict=True) if not why])
+    val_columns = iter(resampled.val_RF.T)
     auc, eer = curves.auc(curve), curves.equal_error_rate(curve)
+    precision = curves.average_precision(curve, same=float(pairs.same.double().mean()))
     return Verification(
         pairs,
         curve,
         auc=auc,
-        auc_interval=percentile_interval(auc, auc_R),
+        auc_interval=percentile_interval(auc, resampled.auc_R),
+        average_precision=precision,
+        average_precision_interval=percentile_interval(precision, resampled.average_precision_R),
         eer=eer,
-        eer_interval=percentile_interval(eer, eer_R),
+        eer_interval=percentile_interval(eer, resampled.eer_R),
         val_at_far=tuple(
             ValAtFar(far, refused=why) if why else _val_at_far(far, pairs, curve, next(val_columns))
             for far, why in zip(fars, refusals, strict=True)
         ),
         mean_same=float(pairs.distances[pairs.same].double().mean()),
         mean_different=float(pairs.distances[~pairs.same].double().mean()),
+        own=at_threshold(pairs, own.threshold) if own else None,
     )
+
+
+def at_threshold(pairs: Pairs, threshold: float) -> AtThreshold:
+    """VAL and FAR at a threshold that was chosen elsewhere, each with the wider of two intervals.
+
+    These are exact binomial, over pictures (VAL) or the comparisons that count as evidence (FAR), and the bootstrap
+    over identities.
+    """
+    accepted_P = (pairs.distances <= threshold).numpy()
+    same_P = pairs.same.numpy()
+    kept_K = _thinned(pairs, AT_MOST)
+    kinds_2K = np.stack([same_P[kept_K], ~same_P[kept_K]])
+    weights_RK = resampled_pairs(pairs, kept_K, draws=DRAWS)
+    with np.errstate(invalid="ignore"):  # a draw without such pairs has no share
+        share_R2 = np.array([kinds_2K @ (w_K * accepted_P[kept_K]) / (kinds_2K @ w_K) for w_K in weights_RK])
+    val, far = float(accepted_P[same_P].mean()), float(accepted_P[~same_P].mean())
+    trials = distinct(pairs.left[pairs.same], pairs.right[pairs.same]), pairs.comparisons
+    val_interval, far_interval = (
+        wider(binomial_interval(round(share * n), n), percentile_interval(share, share_R))
+        for share, n, share_R in zip((val, far), trials, share_R2.T, strict=True)
+    )
+    return AtThreshold(threshold, val, val_interval, far, far_interval)
 
 
 def operating_point(
@@ -180,6 +225,7 @@ def verification_figures(result: Verification) -> dict[str, Any]:
     """The figures as a flat dict; one that the pairs cannot support is None, and `..._refused` says why."""
     figures: dict[str, Any] = {
         **with_interval("auc", result.auc, result.auc_interval),
+        **with_interval("average_precision", result.average_precision, result.average_precision_interval),
         **with_interval("eer", result.eer, result.eer_interval),
     }
     for point in result.val_at_far:
@@ -189,6 +235,12 @@ def verification_figures(result: Verification) -> dict[str, Any]:
         else:
             figures |= with_interval(name, point.val, point.interval)
             figures |= {f"{name}_threshold": point.threshold, f"{name}_far": point.far}
+    if result.own:
+        figures |= {
+            "model_threshold": result.own.threshold,
+            **with_interval("val_at_model_threshold", result.own.val, result.own.val_interval),
+            **with_interval("far_at_model_threshold", result.own.far, result.own.far_interval),
+        }
     return figures | {"mean_distance_same": result.mean_same, "mean_distance_different": result.mean_different}
 
 
@@ -201,10 +253,19 @@ def _val_at_far(far: float, pairs: Pairs, curve: curves.Curve, val_R: NDArray[np
     return ValAtFar(far, val, wider(exact, percentile_interval(val, val_R)), threshold, float(curve.far[at]))
 
 
+class ResampledRates(NamedTuple):
+    """The figures of R resamplings; VAL at each of F false accept rates."""
+
+    auc_R: NDArray[np.float64]
+    average_precision_R: NDArray[np.float64]
+    eer_R: NDArray[np.float64]
+    val_RF: NDArray[np.float64]
+
+
 def resampled_rates(
-    pairs: Pairs, fars: Sequence[float], *, draws: int = 300, at_most: int = 60_000
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """AUC, EER (R) and VAL at each FAR (R x F), with identities drawn with replacement.
+    pairs: Pairs, fars: Sequence[float], *, draws: int = DRAWS, at_most: int = AT_MOST
+) -> ResampledRates:
+    """The rates with identities drawn with replacement.
 
     The draws depend on the number of identities alone: those of two models on the same pairs belong together.
     """
@@ -213,7 +274,10 @@ def resampled_rates(
     kept_P = kept_P[order_P]
     same_P = pairs.same[kept_P].numpy()
     last_P = np.append(np.diff(distance_P.numpy()) > 0, True)  # of tied distances, the last: they pass together
-    auc, eer, val = [], [], []
+    # how many pairs each kept one stands for
+    kept_same = float(pairs.same.sum()) / same_P.sum()
+    kept_different = float((~pairs.same).sum()) / (~same_P).sum()
+    auc, precision, eer, val = [], [], [], []
     for weight_P in resampled_pairs(pairs, kept_P, draws=draws):
         same_T = np.append(0, np.cumsum(weight_P * same_P)[last_P])
         different_T = np.append(0, np.cumsum(weight_P)[last_P]) - same_T
@@ -221,9 +285,13 @@ def resampled_rates(
             continue  # all draws fell on one identity, or on identities without same pairs
         val_T, far_T = same_T / same_T[-1], different_T / different_T[-1]
         auc.append(np.trapezoid(val_T, far_T))
+        all_same_T, all_different_T = kept_same * same_T[1:], kept_different * different_T[1:]
+        passed_T = np.maximum(all_same_T + all_different_T, 1e-9)  # at first there may be none: they were not drawn
+        precision.append(np.sum(np.diff(val_T) * all_same_T / passed_T))
         eer.append(np.interp(1, far_T + val_T, far_T))  # where false accepts are as many as false rejects
         val.append([val_T[np.searchsorted(far_T, far, side="right") - 1] for far in fars])
-    return np.array(auc), np.array(eer), np.array(val).reshape(len(auc), len(fars))
+    val_RF = np.array(val).reshape(len(auc), len(fars))
+    return ResampledRates(np.array(auc), np.array(precision), np.array(eer), val_RF)
 
 
 def _thinned(pairs: Pairs, at_most: int) -> Int64[Tensor, "K"]:

@@ -63,6 +63,17 @@ def auc(curve: Curve) -> float:
     return float(torch.trapezoid(curve.val, curve.far))
 
 
+def average_precision(curve: Curve, *, same: float) -> float:
+    """Σ (VALₜ − VALₜ₋₁) · precisionₜ, where `same` is the share of same pairs; tied distances are one step.
+
+    Precision is the share of same pairs among those accepted. It depends on how many there are at all: unlike the
+    area under the curve, the figures of two sets of pairs cannot be compared.
+    """
+    accepted_T = same * curve.val + (1 - same) * curve.far
+    precision_T = same * curve.val[1:] / accepted_T[1:]
+    return float((curve.val.diff() * precision_T).sum())
+
+
 def equal_error_rate(curve: Curve) -> float:
     """The rate at which false accepts (FAR) and false rejects (1 - VAL) are equal, interpolated along the curve."""
     excess_T = curve.far - (1 - curve.val)  # from -1 up to 1, never down

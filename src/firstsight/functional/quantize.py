@@ -55,7 +55,7 @@ def template_distances(q_MD: Int8[Tensor, "M D"], q_ND: Int8[Tensor, "N D"]) -> 
     Raises:
         UserError: a template that is all zero.
     """
-    dots_MN = integer_dots(q_MD, q_ND).double()
+    dots_MN = _whole_dots(q_MD, q_ND).double()
     squares_MN = torch.outer(_squared_lengths(q_MD).double(), _squared_lengths(q_ND).double())
     return dots_MN.div_(squares_MN.sqrt_()).mul_(-2).add_(2).clamp_(min=0).float()
 
@@ -73,9 +73,14 @@ def paired_distances(q_PD: Int8[Tensor, "P D"], r_PD: Int8[Tensor, "P D"]) -> Fl
 
 def integer_dots(q_MD: Int8[Tensor, "M D"], q_ND: Int8[Tensor, "N D"]) -> Int64[Tensor, "M N"]:
     """Exact dot products of templates of any length."""
+    return _whole_dots(q_MD, q_ND).long()
+
+
+def _whole_dots(q_MD: Int8[Tensor, "M D"], q_ND: Int8[Tensor, "N D"]) -> Float[Tensor, "M N"]:
+    """The same as whole numbers in floating point."""
     dtype = torch.float32 if q_MD.shape[1] <= FLOAT32_EXACT_DIM else torch.float64
     with torch.autocast(q_MD.device.type, enabled=False):
-        return (q_MD.to(dtype) @ q_ND.to(dtype).T).long()
+        return q_MD.to(dtype) @ q_ND.to(dtype).T
 
 
 def _squared_lengths(q_BD: Int8[Tensor, "B D"]) -> Int64[Tensor, "B"]:

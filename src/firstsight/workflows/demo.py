@@ -19,12 +19,13 @@ from firstsight.evaluation import pages
 from firstsight.evaluation.plots import share_label
 from firstsight.evaluation.protocols import Evaluation, evaluate
 from firstsight.evaluation.report import Table, write_report
+from firstsight.evaluation.sections import percent
 from firstsight.models.folder import make_model
 from firstsight.models.registry import build_network
 from firstsight.recognition.embed import embed_pictures
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
-from firstsight.workflows.progress import OnProgress, silent, stage
+from firstsight.workflows.progress import OnProgress, silent, stages
 from firstsight.workflows.train_run import Run, train
 
 UNSEEN = ("7", "8", "9")
@@ -58,7 +59,7 @@ def demo(*, out: Path, seed: int = 0, on_progress: OnProgress = silent) -> Demo:
         raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another --out.") from error
     run = train(demo_recipe(out / "digits", seed=seed), out=out, on_progress=on_progress)
     digits = open_pictures(out / "digits")
-    everything = evaluate(run.model, digits, on_progress=stage(on_progress, "Measuring all"))
+    everything = evaluate(run.model, digits, on_progress=stages(on_progress, "All digits: "))
     assert run.evaluation is not None, "the recipe names held-out digits"
     known, probes = _enroll_and_identify(run, digits, out / "gallery.sqlite")
     rows = _rows(run.evaluation, everything)
@@ -130,14 +131,14 @@ def _enroll_and_identify(run: Run, digits: PictureSet, gallery: Path) -> tuple[i
 def _rows(unseen: Evaluation, everything: Evaluation) -> list[tuple[str, ...]]:
     both = (unseen, everything)
     rows: list[tuple[str, ...]] = [
-        ("one-shot accuracy (mean of 200 choices)", *(pages.percent(e.one_shot.accuracy) for e in both)),
-        ("nearest pixels, same choices", *(pages.percent(e.pixels.accuracy) for e in both)),
+        ("one-shot accuracy (mean of 200 choices)", *(percent(e.one_shot.accuracy) for e in both)),
+        ("nearest pixels, same choices", *(percent(e.pixels.accuracy) for e in both)),
         ("ROC AUC", *(f"{e.verification.auc:.3f}" for e in both)),
     ]
     for vals in zip(*(e.verification.val_at_far for e in both), strict=True):
         if any(val.val is not None for val in vals):
             name = f"VAL at FAR {share_label(vals[0].target)}"
-            rows.append((name, *(pages.percent(val.val) if val.val is not None else "too few pairs" for val in vals)))
+            rows.append((name, *(percent(val.val) if val.val is not None else "too few pairs" for val in vals)))
     return rows
 
 

@@ -172,7 +172,7 @@ def _layers(network: nn.Module, example: Tensor) -> list[Layer]:
 
 def _parts(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     """What a network is a sequence of: a sequence within it is taken apart, anything else is one part."""
-    if type(network) is not nn.Sequential:
+    if not isinstance(network, nn.Sequential):
         yield name, network
         return
     for child_name, child in network.named_children():

@@ -16,6 +16,7 @@ from firstsight.data.cache import Skipped, packed_pictures, resolve_color
 from firstsight.data.identities import (
     PictureSet,
     few_pictures,
+    listing_digest,
     open_pictures,
     require_identities,
     split_by_group,
@@ -32,7 +33,7 @@ from firstsight.models.folder import Model, make_model, set_operating_point
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loss import loss_name
 from firstsight.workflows.examples import Examples, open_examples, outputs_of
-from firstsight.workflows.progress import OnProgress, stage
+from firstsight.workflows.progress import OnProgress, stage, stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,8 @@ class EmbeddingJob:
     """Identities to be told apart, measured on others."""
 
     def __init__(self, recipe: Recipe, on_progress: OnProgress, few: int | None = None) -> None:
-        learned, self._held_out = _identity_sets(recipe)
+        pictures = open_pictures(recipe.data.path)
+        learned, self._held_out = _identity_sets(recipe, pictures)
         if few is not None:
             learned = few_pictures(learned, few, each=recipe.batch.pictures)
         _require_pairs(learned, self._held_out)
@@ -104,11 +106,14 @@ class EmbeddingJob:
         self.learned = _counts(packed.kept)
         self.held_out = _counts(self._held_out) if self._held_out else {}
         self.figure = "AUC"
+        self._listing = listing_digest(pictures)
         self._untrained_ND: Tensor | None = None
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {"data": self.recipe.data.path, **self.learned, "unreadable": len(self.unreadable)}
+        return {
+            "data": self.recipe.data.path, "listing": self._listing, **self.learned, "unreadable": len(self.unreadable),
+        }  # fmt: skip
 
     def begin(self, network: nn.Module) -> None:
         if self._held_out is not None:
@@ -125,7 +130,7 @@ class EmbeddingJob:
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         if self._held_out is None or self._untrained_ND is None:
             return Outcome(model)
-        evaluation = evaluate(model, self._held_out, on_progress=stage(on_progress, "Measuring"))
+        evaluation = evaluate(model, self._held_out, on_progress=stages(on_progress, "Held out: "))
         return Outcome(
             set_operating_point(model, evaluation.operating_point),
             evaluation.to_json(),
@@ -212,8 +217,7 @@ class ExampleJob:
         return [pages.mistaken_section([held_out.inputs[i] for i, _ in found.worst], captions)]
 
 
-def _identity_sets(recipe: Recipe) -> tuple[PictureSet, PictureSet | None]:
-    pictures = open_pictures(recipe.data.path)
+def _identity_sets(recipe: Recipe, pictures: PictureSet) -> tuple[PictureSet, PictureSet | None]:
     if recipe.data.val:
         return pictures, open_pictures(recipe.data.val)
     if recipe.data.holdout_groups:
