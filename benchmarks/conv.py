@@ -23,7 +23,7 @@ from firstsight.data.cache import packed_pictures, resolve_color
 from firstsight.data.identities import open_pictures, split_by_identity
 from firstsight.evaluation.protocols import evaluate
 from firstsight.functional.triplets import triplet_loss
-from firstsight.models.device import fast_bfloat16, pick_precision
+from firstsight.models.device import fast_bfloat16
 from firstsight.models.folder import make_model
 from firstsight.models.registry import build_network
 from firstsight.training.feed import Feed, picture_feed
@@ -104,8 +104,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for name, (train, precision) in contestants.items():
             found[name].append(measured(train, options.data, with_flags(recipe, seed=seed, precision=precision)))
-    used = pick_precision("auto", nn.Conv2d(1, 1, 1), CPU)
-    print(f"{torch.get_num_threads()} threads; bf16 in hardware: {fast_bfloat16(CPU)}; firstsight computes in {used}")
+    print(f"{torch.get_num_threads()} threads; bf16 in hardware, and so in use: {fast_bfloat16(CPU)}")
     print("| | pictures/s | x plain | loading | held-out accuracy, each seed |\n|---|---:|---:|---:|---|")
     for name, figures in found.items():
         rate, loading = (statistics.median(column) for column in list(zip(*figures, strict=True))[:2])

@@ -2,31 +2,24 @@
 
 import pytest
 import torch
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from firstsight.models import device
-from firstsight.models.device import ONE_THREAD, fitting_threads, pick_precision
+from firstsight.models.device import ONE_THREAD, fitting_threads, prefers_bf16
 
 CPU = torch.device("cpu")
 CONV, LINEAR = nn.Sequential(nn.Conv2d(1, 2, 3)), nn.Linear(10, 10, bias=False)
 
 
 @pytest.mark.parametrize(
-    ("name", "network", "fast", "expected"),
-    [
-        ("auto", CONV, True, "bf16"),
-        ("auto", CONV, False, "fp32"),
-        ("auto", LINEAR, True, "fp32"),
-        ("fp32", CONV, True, "fp32"),
-        ("bf16", LINEAR, False, "bf16"),
-    ],
+    ("network", "fast", "expected"), [(CONV, True, True), (CONV, False, False), (LINEAR, True, False)]
 )
-def test_auto_is_bf16_where_it_is_faster(
-    name: str, network: nn.Module, fast: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+def test_bf16_is_for_convolutions_where_it_is_faster(
+    network: nn.Module, fast: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "fast_bfloat16", lambda device: fast)
-    assert pick_precision(name, network, CPU) == expected
+    assert prefers_bf16(network, CPU) == expected
 
 
 def blas_threads() -> list[int]:
@@ -41,12 +34,13 @@ def blas_threads() -> list[int]:
 def test_little_work_is_for_one_thread(network: nn.Module, examples: int, alone: bool) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    blas = blas_threads()
     try:
-        with fitting_threads(network, examples):
-            assert torch.get_num_threads() == (1 if alone else 3)
-            assert not alone or set(blas_threads()) == {1}
-        assert torch.get_num_threads() == 3
-        assert blas_threads() == blas
+        with threadpool_limits(2, user_api="blas"):
+            assert set(blas_threads()) == {2}
+            with fitting_threads(network, examples):
+                assert torch.get_num_threads() == (1 if alone else 3)
+                assert set(blas_threads()) == ({1} if alone else {2})
+            assert torch.get_num_threads() == 3
+            assert set(blas_threads()) == {2}
     finally:
         torch.set_num_threads(before)

@@ -22,7 +22,7 @@ from firstsight.training.randomness import generator_for
 CPU = torch.device("cpu")
 PICTURES: dict[str, Any] = {
     "height": 8, "width": 8, "color": "gray", "channels": (4, 8), "embedding_size": 8, "identities": 3, "pictures": 3,
-    "learning_rate": 0.05, "epochs": 3,
+    "learning_rate": 0.05, "epochs": 3, "precision": "fp32",
 }  # fmt: skip
 ROWS: dict[str, Any] = {
     "task": "regression", "network": "mlp", "hidden": (6,), "activation": "tanh", "batch_size": 7, "epochs": 3,

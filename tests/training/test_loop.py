@@ -8,12 +8,12 @@ import torch
 from small_runs import parts
 from torch import Tensor, nn
 
-from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
+from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training, with_flags
 from firstsight.errors import RecipeError, TrainingError, UserError
 from firstsight.models.device import pick_device
-from firstsight.models.registry import build_network
+from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.training.feed import Feed, oriented, picture_feed
-from firstsight.training.loop import Update, fit
+from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import LossResult, make_loss
 from firstsight.training.randomness import generator_for
 from firstsight.training.step import run_network, train_step
@@ -147,3 +147,15 @@ def test_bf16_is_for_the_products_alone() -> None:
     torch.testing.assert_close(outputs[1].square().sum(1), torch.ones(len(outputs[1])))
     apart = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
     assert 1e-4 < apart < 0.05
+
+
+def test_networks_of_ones_own_give_unit_length_in_bf16_and_take_fp32_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("firstsight.models.device.fast_bfloat16", lambda device: True)
+    recipe = with_flags(Recipe(), network=CUSTOM)
+    network = own_network(nn.Sequential(nn.Conv2d(1, 4, 8), nn.Flatten()), ModelConfig())
+    assert with_precision(recipe, network, CPU).training.precision == "fp32"
+    assert with_precision(Recipe(), network, CPU).training.precision == "bf16"
+    x_BD = run_network(network, torch.randn(5, 1, 8, 8), precision="bf16")
+    torch.testing.assert_close(x_BD.square().sum(1), torch.ones(5), rtol=0, atol=1e-6)

@@ -143,6 +143,7 @@ def test_ranks_are_known_by_what_torchrun_sets(monkeypatch: pytest.MonkeyPatch) 
 SMALL = (
     "--height", "16", "--width", "16", "--channels", "4", "8", "--norm", "group", "--embedding-size", "8",
     "--identities", "4", "--pictures", "3", "--optimizer", "momentum", "--learning-rate", "0.01", "--holdout", "0.25",
+    "--precision", "fp32",
 )  # fmt: skip
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

@@ -69,6 +69,29 @@ def hooked() -> nn.Module:
     return found
 
 
+def frozen() -> nn.Module:
+    found = network()
+    found[1].weight.requires_grad_(False)
+    return found
+
+
+def watched() -> nn.Module:
+    found = network()
+    found[1].weight.register_hook(lambda gradient: gradient * 2)
+    return found
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(7, 7)
+    return nn.Sequential(layer, nn.Tanh(), layer)
+
+
+def tied() -> nn.Module:
+    one, other = nn.Linear(7, 7), nn.Linear(7, 7)
+    other.weight = one.weight
+    return nn.Sequential(one, other)
+
+
 class OwnLayer(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * 2
@@ -87,14 +110,55 @@ def other_loss(output: Tensor, target: Tensor) -> LossResult:
         (nn.Sequential(nn.Linear(7, 3), nn.BatchNorm1d(3)), QUADRATIC, UPDATES),
         (nn.Sequential(OwnLayer(7, 3)), QUADRATIC, UPDATES),
         (hooked(), QUADRATIC, UPDATES),
+        (watched(), QUADRATIC, UPDATES),
+        (frozen(), QUADRATIC, UPDATES),
+        (twice(), QUADRATIC, UPDATES),
+        (tied(), QUADRATIC, UPDATES),
+        (nn.Sequential(nn.Linear(7, 3), nn.ReLU(inplace=True)), QUADRATIC, UPDATES),
+        (nn.Linear(7, 3, dtype=torch.bfloat16), QUADRATIC, UPDATES),
+        (nn.Linear(7, 3, device="meta"), QUADRATIC, UPDATES),
     ],
-    ids=["short", "another-loss", "draws", "counts", "own-layer", "hook"],
+    ids=[
+        "short",
+        "another-loss",
+        "draws",
+        "counts",
+        "own-layer",
+        "hook",
+        "weight-hook",
+        "frozen",
+        "twice",
+        "tied",
+        "in-place",
+        "bf16",
+        "elsewhere",
+    ],
 )
 def test_what_may_differ_from_call_to_call_is_left_to_autograd(
     found: nn.Module, loss: LossFunction, updates: int
 ) -> None:
     assert can_replay(network(), QUADRATIC, UPDATES)
     assert not can_replay(found, loss, updates)
+
+
+def test_several_ranks_are_left_to_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "rank_count", lambda: 2)
+    assert not can_replay(network(), QUADRATIC, UPDATES)
+
+
+def test_weights_that_have_moved_are_followed() -> None:
+    """A callback may give a network other memory for its weights."""
+    found = network()
+    x_BF, target_BO = batch("quadratic", 4, torch.float32)
+    gradient = replayed(found, QUADRATIC, list(found.parameters()))
+    gradient(x_BF, target_BO)
+    found.double().float()
+    with torch.no_grad():
+        for weight in found.parameters():
+            weight.mul_(0.5)
+    torch.testing.assert_close(
+        gradient(x_BF, target_BO)[0].value, QUADRATIC(found(x_BF), target_BO).value.detach(), rtol=1e-5, atol=0
+    )
 
 
 RUN: dict[str, Any] = {"task": "regression", "optimizer": "momentum", "checkpoint_every": 4}
@@ -111,6 +175,16 @@ def test_a_run_that_is_replayed_ends_where_autograd_does(tmp_path: Path, monkeyp
     assert len(seen) == 1
     for ours, peer in zip(by_replay.parameters(), by_autograd.parameters(), strict=True):
         torch.testing.assert_close(ours, peer)
+
+
+@pytest.mark.parametrize("flags", [{"chunk_size": 3}, {"precision": "bf16"}], ids=["chunks", "bf16"])
+def test_what_numpy_does_not_do_is_left_to_autograd(
+    flags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "UPDATES", 1)
+    monkeypatch.setattr(loop, "replayed", lambda *parts: pytest.fail("replayed"))
+    (tmp_path / "run").mkdir()
+    run_into(tmp_path / "run", **RUN | flags)
 
 
 def test_a_run_that_is_replayed_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,9 @@ def conv_trunk(
     """Build the trunk B x C x H x W -> B x features, and say how many features it has.
 
     Each stage has `depth` convolutions, then halves height and width (rounding up, so that no row or column of pixels
-    is ignored). Batch
-    normalization takes its statistics from the pictures that pass together; group normalization (Wu and He 2018)
-    from each picture alone, so a batch may be divided among chunks or ranks without changing its gradient.
+    is ignored). Batch normalization takes its statistics from the pictures that pass together; group normalization
+    (Wu and He 2018) from each picture alone, so a batch may be divided among chunks or ranks without changing its
+    gradient.
     """
     stages: list[nn.Module] = []
     for out_channels in channels:

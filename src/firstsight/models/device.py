@@ -44,14 +44,12 @@ def fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def pick_precision(name: str, network: nn.Module, device: torch.device) -> Precision:
-    """`auto` is bf16 for convolutions where the hardware computes in it, else fp32.
+def prefers_bf16(network: nn.Module, device: torch.device) -> bool:
+    """Whether training is faster in bf16: for convolutions, where the hardware computes in it.
 
     Small matrices gain nothing, and numbers to be predicted need their digits.
     """
-    if name == "fp32" or (name == "auto" and not (_convolves(network) and fast_bfloat16(device))):
-        return "fp32"
-    return "bf16"
+    return _convolves(network) and fast_bfloat16(device)
 
 
 @contextmanager

@@ -10,10 +10,14 @@ from torch import Tensor, nn
 
 
 class UnitLength(nn.Module):
-    """x -> x / ||x||, so that squared distances lie in 0 ... 4 whatever the network."""
+    """x -> x / ||x||, so that squared distances lie in 0 ... 4 whatever the network.
+
+    In fp32 or better, under autocast too.
+    """
 
     def forward(self, x_BD: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-        return F.normalize(x_BD, dim=1)
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return F.normalize(_fp32(x_BD), dim=1)
 
 
 class EmbeddingHead(nn.Sequential):
@@ -28,5 +32,9 @@ class EmbeddingHead(nn.Sequential):
     def forward(self, x_BF: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
         linear, unit_length = self
         with torch.autocast(x_BF.device.type, enabled=False):
-            x_BD: Tensor = unit_length(linear(x_BF.to(torch.promote_types(x_BF.dtype, torch.float32))))
+            x_BD: Tensor = unit_length(linear(_fp32(x_BF)))
         return x_BD
+
+
+def _fp32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

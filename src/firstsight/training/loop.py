@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from firstsight.config import Recipe
 from firstsight.errors import TrainingError
 from firstsight.models.conv import channels_last
-from firstsight.models.device import fitting_threads, pick_precision
+from firstsight.models.device import Precision, fitting_threads, prefers_bf16
+from firstsight.models.registry import CUSTOM
 from firstsight.training.checkpoint import (
     FILE,
     Place,
@@ -91,6 +92,7 @@ def fit(
         Stopped: interrupted, with the checkpoint written.
     """
     channels_last(network.to(device)).train()
+    recipe = with_precision(recipe, network, device)
     optimizer = make_optimizer(network, recipe.optimizer)
     first_plan = feed.plan(1)
     best: Weights = {}
@@ -130,12 +132,24 @@ def fit(
     return place
 
 
+def with_precision(recipe: Recipe, network: nn.Module, device: torch.device) -> Recipe:
+    """The recipe with the precision that `auto` stands for: bf16 where every rank has it in hardware and it is gained.
+
+    The last layer of a network of one's own may need its digits, so there it is fp32.
+    """
+    name = recipe.training.precision
+    if name == "auto":
+        fast = recipe.network.name != CUSTOM and prefers_bf16(network, device)
+        name = "fp32" if any_rank(not fast, device) else "bf16"
+    return replace(recipe, training=replace(recipe.training, precision=name))
+
+
 def _step(
     network: nn.Module, loss: LossFunction, optimizer: torch.optim.Optimizer, recipe: Recipe, *, updates: int
 ) -> Callable[[Tensor, Tensor], LossResult]:
     """`train_step` as a function of (input, target), set up for a run of so many updates."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    precision = pick_precision(recipe.training.precision, network, weights[0].device)
+    precision: Precision = "bf16" if recipe.training.precision == "bf16" else "fp32"
     plain = precision == "fp32" and not recipe.batch.chunk
     replay = replayed(network, loss, weights) if plain and can_replay(network, loss, updates) else None
     return partial(train_step, network, loss, optimizer, precision=precision, chunk=recipe.batch.chunk, replay=replay)

@@ -4,8 +4,8 @@ Thirty units compute for some 30 microseconds an update. Around that, torch's ca
 to find its way back through the layers, the same each time. NumPy's calls take a third of torch's, and its matrix
 products are faster for small matrices. What is replayed is what torch did, so there is no second network to maintain.
 
-The result is autograd's up to rounding. Whether a run is replayed depends on the recipe and the data alone, so it can
-be repeated, and resumed, bit for bit.
+The result is autograd's up to rounding. Whether a run is replayed depends on its network, its number of updates and
+its ranks, not on where it was interrupted, so it can be repeated, and resumed, bit for bit.
 """
 
 from collections.abc import Callable
@@ -34,16 +34,18 @@ def can_replay(network: nn.Module, loss: LossFunction, updates: int) -> bool:
 
     Convolutions compute for so long that nothing would be gained.
     """
-    plain = all(type(layer) in LAYERS and not _hooks(layer) for layer in network.modules())
-    on_cpu = all(weight.device.type == "cpu" for weight in network.parameters())
-    return plain and on_cpu and loss in PURE and updates >= UPDATES and rank_count() == 1
+    layers = list(network.named_modules(remove_duplicate=False))
+    weights = list(network.named_parameters(remove_duplicate=False))
+    plain = all(type(layer) in LAYERS and not _interferes(layer) for _, layer in layers)
+    plain &= all(_is_plain(weight) for _, weight in weights)
+    once = len(layers) == len(list(network.modules())) and len(weights) == len(list(network.parameters()))
+    return plain and once and loss in PURE and updates >= UPDATES and rank_count() == 1
 
 
 def replayed(network: nn.Module, loss: LossFunction, weights: list[Tensor]) -> Gradient:
     """The loss of a batch and its gradient by `weights`, as a function of (input, target)."""
     name_of = {id(weight): name for name, weight in network.named_parameters()}
     names = [name_of[id(weight)] for weight in weights]
-    arrays = [weight.detach().numpy() for weight in weights]  # the same memory: they follow each update
     traces: dict[tuple[object, ...], Callable[..., list[Array]]] = {}
 
     def value_and_gradient(input: Tensor, target: Tensor, *weights: Tensor) -> list[Tensor]:
@@ -55,6 +57,7 @@ def replayed(network: nn.Module, loss: LossFunction, weights: list[Tensor]) -> G
         kind = (input.shape, input.dtype, target.shape, target.dtype)
         if kind not in traces:
             traces[kind] = _in_numpy(value_and_gradient, input, target, *weights)
+        arrays = [weight.detach().numpy() for weight in weights]  # where they lie now: no copies
         with np.errstate(all="ignore"):  # what is not finite is found in the loss
             value, *gradients = traces[kind](input.numpy(), target.numpy(), *arrays)
         return LossResult(torch.from_numpy(np.asarray(value)), {}), [torch.from_numpy(g) for g in gradients]
@@ -85,8 +88,15 @@ def _in_numpy(function: Callable[..., list[Tensor]], *inputs: Tensor) -> Callabl
     return replay
 
 
-def _hooks(layer: nn.Module) -> bool:
-    return any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks))
+def _interferes(layer: nn.Module) -> bool:
+    in_place = getattr(layer, "inplace", False)
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return bool(in_place or any(hooks))
+
+
+def _is_plain(weight: Tensor) -> bool:
+    in_numpy = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
+    return in_numpy and weight.requires_grad and not weight._backward_hooks
 
 
 SUM, MEAN = 2, 1  # torch's numbers of reductions
@@ -199,4 +209,4 @@ IN_NUMPY = {
     torch.ops.aten.nll_loss_forward.default: _nll_loss,
     torch.ops.aten.nll_loss_backward.default: _nll_loss_backward,
 }
-"""What the tracer can meet in `LAYERS` and `PURE`; the tests go through all of them."""
+"""What the tracer meets in networks that `can_replay` lets through; the tests go through all of them."""

@@ -14,12 +14,12 @@ from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
-from firstsight.models.device import pick_device, pick_precision
+from firstsight.models.device import pick_device
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.training.checkpoint import FILE, Place, how_to_resume
 from firstsight.training.collapse import watch_for_collapse
-from firstsight.training.loop import Update, fit
+from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
 from firstsight.training.ranks import joined_ranks, rank
@@ -116,6 +116,7 @@ def train(
     try:
         with joined_ranks(device):
             network.to(device)
+            job.recipe = with_precision(job.recipe, network, device)
             job.begin(network)
             folder.mkdir(parents=True, exist_ok=True)
             if rank() == 0:
@@ -164,8 +165,6 @@ def prepare(
     device = pick_device(recipe.training.device)
     make_loss(recipe)
     job, network = _with_network(open_job(recipe, on_progress, few=few), network)
-    precision = pick_precision(recipe.training.precision, network, device)
-    job.recipe = replace(job.recipe, training=replace(job.recipe.training, precision=precision))
     if recipe.training.patience and not job.held_out:
         raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
     return job, network, device
