@@ -2,7 +2,7 @@
 
     python benchmarks/chunks.py --batch 1800 --chunk 128
 
-One update of the conv network (group normalization, 64 x 64 gray, semihard triplets, fp32), each form in a process of
+One update of the conv network (group normalization, 64 x 64 gray, fp32), each form in a process of
 its own: the peak of the resident set over one update, its time, and how far the two gradients lie apart.
 """
 
@@ -30,9 +30,9 @@ def resident(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def one_update(batch: int, chunk: int) -> tuple[int, float, list[Tensor]]:
+def one_update(batch: int, chunk: int, select: str) -> tuple[int, float, list[Tensor]]:
     """Extra bytes, seconds, and the gradient."""
-    recipe = with_flags(Recipe(), norm="group", select="semihard", optimizer="sgd")
+    recipe = with_flags(Recipe(), norm="group", select=select, optimizer="sgd")
     config = ModelConfig(network=recipe.network, preprocessing=Preprocessing(height=64, width=64, color="gray"))
     network: nn.Module = build_network(config).train()
     loss, optimizer = make_loss(recipe), make_optimizer(network, recipe.optimizer)
@@ -52,17 +52,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=1800)
     parser.add_argument("--chunk", type=int, default=128)
+    parser.add_argument("--select", default="all")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        peak, seconds, gradients = one_update(options.batch, options.one)
+        peak, seconds, gradients = one_update(options.batch, options.one, options.select)
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         print(json.dumps([peak, seconds, flat.tolist()]))
         return
     print("| chunk | peak extra memory, MB | s an update |\n|---|---:|---:|")
     found = []
     for chunk in (0, options.chunk):
-        command = [sys.executable, __file__, "--batch", str(options.batch), "--one", str(chunk)]
+        command = [sys.executable, __file__, "--batch", str(options.batch), "--select", options.select]
+        command += ["--one", str(chunk)]
         peak, seconds, flat = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         found.append(torch.tensor(flat))
         print(f"| {chunk or 'undivided'} | {peak / 1e6:.0f} | {seconds:.1f} |", flush=True)
