@@ -3,7 +3,8 @@
     python benchmarks/chunks.py --batch 1800 --chunk 128
 
 One update of the conv network (group normalization, 64 x 64 gray, fp32), each form in a process of
-its own: the peak of the resident set over one update, its time, and how far the two gradients lie apart.
+its own: the peak of the resident set over one update, its time, and how far its gradient lies from that of the
+undivided batch. For a measure of what rounding alone does, the undivided batch comes again in reverse order.
 """
 
 import argparse
@@ -30,7 +31,7 @@ def resident(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def one_update(batch: int, chunk: int, select: str) -> tuple[int, float, list[Tensor]]:
+def one_update(batch: int, chunk: int, select: str, order: int) -> tuple[int, float, list[Tensor]]:
     """Extra bytes, seconds, and the gradient."""
     recipe = with_flags(Recipe(), norm="group", select=select, optimizer="sgd")
     config = ModelConfig(network=recipe.network, preprocessing=Preprocessing(height=64, width=64, color="gray"))
@@ -39,6 +40,8 @@ def one_update(batch: int, chunk: int, select: str) -> tuple[int, float, list[Te
     generator = torch.Generator().manual_seed(0)
     x_BCHW = torch.randn(batch, 1, 64, 64, generator=generator)
     labels_B = torch.arange(batch) // PICTURES
+    if order < 0:
+        x_BCHW, labels_B = x_BCHW.flip(0), labels_B.flip(0)
     train_step(network, loss, optimizer, x_BCHW[:80], labels_B[:80])  # loads and compiles what is needed
     network.load_state_dict(build_network(config).state_dict())
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
@@ -53,23 +56,25 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1800)
     parser.add_argument("--chunk", type=int, default=128)
     parser.add_argument("--select", default="all")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        peak, seconds, gradients = one_update(options.batch, options.one, options.select)
+        chunk, order = options.one
+        peak, seconds, gradients = one_update(options.batch, chunk, options.select, order)
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         print(json.dumps([peak, seconds, flat.tolist()]))
         return
-    print("| chunk | peak extra memory, MB | s an update |\n|---|---:|---:|")
-    found = []
-    for chunk in (0, options.chunk):
+    print("| batch | peak extra memory, MB | s an update | gradient apart, relative |\n|---|---:|---:|---:|")
+    whole = torch.empty(0)
+    forms = {"undivided": (0, 1), f"chunks of {options.chunk}": (options.chunk, 1), "undivided, reversed": (0, -1)}
+    for name, (chunk, order) in forms.items():
         command = [sys.executable, __file__, "--batch", str(options.batch), "--select", options.select]
-        command += ["--one", str(chunk)]
+        command += ["--one", str(chunk), str(order)]
         peak, seconds, flat = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        found.append(torch.tensor(flat))
-        print(f"| {chunk or 'undivided'} | {peak / 1e6:.0f} | {seconds:.1f} |", flush=True)
-    apart = (found[0] - found[1]).norm() / found[0].norm()
-    print(f"\ngradients apart, relative: {apart:.1e}")
+        gradient = torch.tensor(flat)
+        whole = whole if len(whole) else gradient
+        apart = (gradient - whole).norm() / whole.norm()
+        print(f"| {name} | {peak / 1e6:.0f} | {seconds:.1f} | {apart:.1e} |", flush=True)
 
 
 if __name__ == "__main__":

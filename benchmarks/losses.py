@@ -3,20 +3,19 @@
     python benchmarks/losses.py --data omniglot/images_background.zip --held-out dev_runs_alphabets.txt
 
 Learns from all alphabets of Omniglot but those listed in the held-out file, for a few epochs, with several
-seeds; then measures 20-way one-shot recognition within the held-out alphabets, one drawer against others.
+seeds; then measures 20-way one-shot recognition within the held-out alphabets, one drawer against another.
 """
 
 import argparse
 import math
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
+from glyphs import WAYS, error, runs, trained
+
 from firstsight.config import Recipe, with_flags
 from firstsight.data.identities import open_pictures, split_by_group
-from firstsight.evaluation.episodes import evaluate_episodes
-from firstsight.workflows.train_run import train
 
 LOSSES: dict[str, dict[str, object]] = {
     "triplet, all": {"loss": "triplet", "select": "all"},
@@ -34,30 +33,27 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--episodes", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=500)
     options = parser.parse_args()
     groups = options.held_out.read_text().split()
-    _, held_out = split_by_group(open_pictures(options.data), groups)
+    learned, held_out = split_by_group(open_pictures(options.data), groups)
+    draws = runs(held_out, options.runs)
     print("| loss | error, mean of seeds | seeds | s a run |\n|---|---:|---|---:|")
     for name, flags in LOSSES.items():
         errors, seconds = [], []
         for seed in range(options.seeds):
             recipe = with_flags(
-                Recipe(), data=options.data, holdout_groups=groups, height=32, width=32, channels=[32, 64, 128, 128],
+                Recipe(), height=32, width=32, color="gray", channels=[32, 64, 128, 128],
                 identities=24, pictures=6, augment=1.5, seed=seed, epochs=options.epochs, **flags,
             )  # fmt: skip
-            with tempfile.TemporaryDirectory() as scratch:
-                started = time.perf_counter()
-                run = train(recipe, out=Path(scratch) / "run")
-                seconds.append(time.perf_counter() - started)
-            found = evaluate_episodes(
-                run.model, held_out, ways=20, episodes=options.episodes, within_groups=True, seed=1
-            )
-            errors.append(1 - found.to_json()["accuracy"])
-        each = ", ".join(f"{error:.1%}" for error in errors)
+            started = time.perf_counter()
+            model = trained(recipe, learned)
+            seconds.append(time.perf_counter() - started)
+            errors.append(error(model, held_out, draws))
+        each = ", ".join(f"{found:.1%}" for found in errors)
         print(f"| {name} | {statistics.mean(errors):.1%} | {each} | {statistics.median(seconds):.0f} |", flush=True)
-    deviation = math.sqrt(0.1 * 0.9 / options.episodes / 20)
-    print(f"\n{len(run.updates)} updates each; standard error of one figure, by its episodes alone: {deviation:.2%}")
+    deviation = math.sqrt(0.25 * 0.75 / options.runs / WAYS)
+    print(f"\nstandard error of one figure, by its trials alone: {deviation:.2%}")
 
 
 if __name__ == "__main__":
