@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from firstsight.config import Recipe, with_flags
 from firstsight.errors import DataError, RecipeError
+from firstsight.training.randomness import generator_for
 from firstsight.workflows import overfit as overfitting
 from firstsight.workflows.dry_run import DryRun, dry_run
-from firstsight.workflows.jobs import EmbeddingJob
-from firstsight.workflows.overfit import Overfit, overfit
+from firstsight.workflows.jobs import EmbeddingJob, open_job
+from firstsight.workflows.overfit import Overfit, overfit, overfit_recipe
+from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import train
 
 SMALL: dict[str, Any] = {
@@ -200,9 +202,31 @@ def test_where_there_is_nothing_to_learn_nothing_is_proven(photos: Path) -> None
 
 
 def test_what_would_hold_it_back_is_off(houses: Path) -> None:
-    """Weight decay, augmentation, patience and held-out data: the recipe may ask for all of them."""
+    """Weight decay, patience and held-out data: the recipe may ask for all of them."""
     recipe = with_flags(Recipe(), data=str(houses), target=("price",), patience=1, **PLANE | {"weight_decay": 10.0})
     assert overfit(recipe, 10).proven
+
+
+@pytest.mark.parametrize("change", ["augment", "elastic", "strokes"])
+def test_each_epoch_shows_the_pictures_as_they_are(photos: Path, change: str) -> None:
+    recipe = with_flags(Recipe(), data=str(photos), **SMALL | {"augment": 0.0, change: 1.0})
+    feed = open_job(overfit_recipe(recipe, 12), silent, few=12).feed
+
+    def shown(epoch: int) -> Tensor:
+        (indices_B,) = feed.plan(epoch)
+        x_BCHW, _ = feed.fetch(indices_B, generator_for(0, "update", epoch))
+        return x_BCHW[indices_B.argsort()]
+
+    assert len(shown(1)) == 12
+    assert torch.equal(shown(1), shown(2))
+
+
+def test_held_out_groups_may_be_learned_by_heart(tmp_path: Path) -> None:
+    """Two alphabets of a symbol each: without the one held out, there is no pair to learn."""
+    for first, group in enumerate(("greek", "latin")):
+        write_identities(tmp_path / "photos" / group, identities=1, first=first)
+    found = learned(tmp_path / "photos", 8, holdout_groups=("greek",), **SMALL)
+    assert (found.proven, found.taken) == (True, {"identities": 2, "pictures": 6})
 
 
 @pytest.mark.parametrize(("task", "least"), [("embedding", 4), ("classification", 2), ("regression", 2)])
