@@ -20,6 +20,7 @@ from firstsight.workflows.jobs import EmbeddingJob, open_job
 from firstsight.workflows.overfit import Overfit, overfit, overfit_recipe
 from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import train
+from firstsight.workflows.trials import fit_while
 
 SMALL: dict[str, Any] = {
     "height": 16, "width": 16, "channels": (8, 16), "embedding_size": 16, "identities": 3, "pictures": 3, "epochs": 2,
@@ -102,6 +103,23 @@ def test_durations_come_from_the_median_update(houses: Path) -> None:
 def test_slow_updates_are_few(houses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firstsight.workflows.dry_run.ENOUGH_SECONDS", 0.0)
     assert tried(houses, target=("price",), **PLANE).figures["updates_timed"] == 1
+
+
+@pytest.mark.parametrize(("epochs", "timed"), [(1, 3), (2, 3), (3, 3), (15, 15)])
+def test_a_run_that_is_long_enough_is_timed_as_it_is(
+    houses: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, timed: int
+) -> None:
+    """How many updates there are decides whether they are replayed. Of 8 updates an epoch, 21 are made."""
+    made: list[int] = []
+
+    def fit(*parts: Any) -> None:
+        made.append(parts[2].training.epochs)
+        fit_while(*parts)
+
+    monkeypatch.setattr("firstsight.workflows.dry_run.fit_while", fit)
+    figures = tried(houses, target=("price",), holdout=0.0, **PLANE | {"epochs": epochs}).figures
+    assert (figures["updates_per_epoch"], figures["epochs"]) == (8, epochs)
+    assert made == [timed]
 
 
 def test_a_dry_run_measures_a_batch_of_what_is_held_out(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
