@@ -98,7 +98,8 @@ def overfit(
 
     It is the recipe's own run with the changes of `overfit_recipe`, and ends as soon as nearly nothing of the loss is
     left (1 % of what it began with above the least that it can be). Where that takes more than 1,000 updates, a tenth
-    of the learning rate is tried, then a hundredth. Nothing is written.
+    of the learning rate is tried, then a hundredth. So few updates are made by autograd alone: its wiring is what is
+    proven, not that of the replay of a long run (training/replay.py). Nothing is written.
 
     Args:
         recipe, network, on_progress: as of `train`.
