@@ -193,7 +193,9 @@ def _with_network(job: Job, network: nn.Module | None) -> tuple[Job, nn.Module]:
         raise UserError(
             f"The network gives {tuple(output.shape)} for {shape}.", hint="It must give B x D for B inputs."
         )
-    table = Network(name=CUSTOM, channels=(), hidden=(), embedding_size=output.shape[1])
+    table = Network(name=CUSTOM, channels=(), hidden=())
+    if job.config.task == "embedding":
+        table = replace(table, embedding_size=output.shape[1])
     job.recipe = replace(job.recipe, network=table)
     job.config = replace(job.config, network=table)
     return job, own_network(network, job.config)
