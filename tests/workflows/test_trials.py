@@ -78,7 +78,8 @@ def test_layers_are_those_that_the_picture_passes(photos: Path) -> None:
     assert sum(layer.parameters for layer in found.layers) == found.figures["parameters"]
 
 
-def test_what_a_dry_run_says_is_flat_and_in_words(houses: Path) -> None:
+def test_what_a_dry_run_says_is_flat_and_in_words(houses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstsight.workflows.dry_run.ENOUGH_SECONDS", math.inf)
     found = tried(houses, target=("price",), **PLANE | {"batch_size": 30, "hidden": (5,)})
     plain = json.loads(json.dumps(found.to_json()))
     assert not any(isinstance(value, dict) for value in plain.values())
@@ -92,7 +93,8 @@ def test_what_a_dry_run_says_is_flat_and_in_words(houses: Path) -> None:
     assert "triplets" not in rows
 
 
-def test_durations_come_from_the_median_update(houses: Path) -> None:
+def test_durations_come_from_the_median_update(houses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstsight.workflows.dry_run.ENOUGH_SECONDS", math.inf)
     figures = tried(houses, target=("price",), holdout=0.0, **PLANE).figures
     assert figures["seconds_per_update"] > 0
     assert figures["seconds_per_epoch"] == pytest.approx(8 * figures["seconds_per_update"])
