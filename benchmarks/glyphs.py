@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from firstsight.config import read_recipe, with_flags
 from firstsight.data.identities import PictureSet, open_pictures, split_by_group
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.identification import Draw, TemplateSpace
 from firstsight.models.folder import Model
+from firstsight.recipes import read_recipe, with_flags
 from firstsight.workflows.train_run import train
 
 WAYS = 20

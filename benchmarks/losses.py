@@ -13,9 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.data.identities import open_pictures, split_by_group
 from firstsight.evaluation.episodes import evaluate_episodes
+from firstsight.recipes import with_flags
 from firstsight.workflows.train_run import train
 
 LOSSES: dict[str, dict[str, object]] = {

@@ -26,8 +26,9 @@ from safetensors.torch import load_file, save_file
 from small_runs import CPU, PICTURES, Parts, parts, read_metrics, run_into, weights_digest
 from torch import nn
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import ModelError, StorageError, UserError
+from firstsight.recipes import with_flags
 from firstsight.training import checkpoint as checkpoints
 from firstsight.training.loop import Stopped, Update, fit
 from firstsight.workflows import train_run

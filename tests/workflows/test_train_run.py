@@ -12,9 +12,10 @@ import torch
 from pictures import draw_identity, write_identities
 from torch import nn
 
-from firstsight.config import Recipe, read_recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import DataError, FirstsightError, StorageError, UserError
 from firstsight.models.folder import load_model
+from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
 from firstsight.workflows.models import list_models
 from firstsight.workflows.train_run import Run, train

@@ -11,8 +11,9 @@ from example_files import GROUPS, PLANE, groups, plane, write_table
 from pictures import write_identities
 from torch import Tensor, nn
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import DataError, RecipeError
+from firstsight.recipes import with_flags
 from firstsight.training.randomness import generator_for
 from firstsight.workflows import overfit as overfitting
 from firstsight.workflows.dry_run import DryRun, dry_run

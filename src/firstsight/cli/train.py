@@ -36,7 +36,8 @@ def train(
 
     Example: firstsight train --data photos --out runs/mine --epochs 20
     """
-    from firstsight.config import Recipe, read_recipe, with_flags
+    from firstsight.config import Recipe
+    from firstsight.recipes import read_recipe, with_flags
 
     _refuse_beside_a_trial(dry_run=dry_run, overfit=overfit is not None, resume=resume, tensorboard=tensorboard)
     given = {flag: value for flag, value in flags.items() if value is not None}

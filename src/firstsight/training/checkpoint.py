@@ -19,9 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Recipe, read_recipe, to_plain
+from firstsight.config import Recipe
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.registry import CUSTOM
+from firstsight.recipes import read_recipe, to_plain
 from firstsight.training.ranks import rank_count
 
 FILE = "state.safetensors"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Network, Recipe, read_recipe, refuse_without_effect, write_recipe
+from firstsight.config import Network, Recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
@@ -17,6 +17,7 @@ from firstsight.evaluation.report import Section, write_report
 from firstsight.models.device import pick_device, pick_precision
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
+from firstsight.recipes import read_recipe, refuse_without_effect, write_recipe
 from firstsight.training.checkpoint import FILE, Place, how_to_resume
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit
