@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Preprocessing, Recipe, with_flags
+from firstsight.config import ModelConfig, Preprocessing, Recipe
 from firstsight.models.registry import build_network
+from firstsight.recipes import with_flags
 from firstsight.training.loss import make_loss
 from firstsight.training.optimizer import make_optimizer
 from firstsight.training.step import train_step

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Recipe, with_flags
+from firstsight.config import ModelConfig, Recipe
 from firstsight.data.cache import packed_pictures, resolve_color
 from firstsight.data.identities import open_pictures, split_by_identity
 from firstsight.evaluation.protocols import evaluate
@@ -26,6 +26,7 @@ from firstsight.functional.triplets import triplet_loss
 from firstsight.models.device import fast_bfloat16
 from firstsight.models.folder import make_model
 from firstsight.models.registry import build_network
+from firstsight.recipes import with_flags
 from firstsight.training.feed import Feed, picture_feed
 from firstsight.training.loop import fit
 from firstsight.training.loss import make_loss

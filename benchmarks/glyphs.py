@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from firstsight.config import ModelConfig, Recipe, read_recipe, with_flags
+from firstsight.config import ModelConfig, Recipe
 from firstsight.data.cache import packed_pictures
 from firstsight.data.identities import PictureSet, open_pictures, split_by_group
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.identification import Draw, TemplateSpace
 from firstsight.models.folder import Model, make_model
 from firstsight.models.registry import build_network
+from firstsight.recipes import read_recipe, with_flags
 from firstsight.training.feed import picture_feed
 from firstsight.training.loop import fit
 from firstsight.training.loss import make_loss
@@ -54,7 +55,7 @@ def runs(pictures: PictureSet, count: int, *, seed: int = 0) -> list[Draw]:
 
 def error(model: Model, pictures: PictureSet, draws: list[Draw]) -> float:
     space = TemplateSpace(embed(model, pictures).embeddings)
-    found = np.concatenate(space.nearest(draws))
+    found = np.concatenate(space.nearest(draws, lambda done: None))
     return float((found != np.tile(np.arange(WAYS), len(draws))).mean())
 
 

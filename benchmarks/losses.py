@@ -14,8 +14,9 @@ from pathlib import Path
 
 from glyphs import WAYS, error, runs, trained
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.data.identities import open_pictures, split_by_group
+from firstsight.recipes import with_flags
 
 LOSSES: dict[str, dict[str, object]] = {
     "triplet, all": {"loss": "triplet", "select": "all"},

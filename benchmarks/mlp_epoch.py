@@ -18,8 +18,9 @@ from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from firstsight.config import Columns, ModelConfig, Recipe, with_flags
+from firstsight.config import Columns, ModelConfig, Recipe
 from firstsight.models.registry import build_network
+from firstsight.recipes import with_flags
 from firstsight.training.feed import example_feed
 from firstsight.training.loop import fit
 from firstsight.training.loss import make_loss

@@ -16,7 +16,7 @@ import torch
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
 
-from firstsight.config import read_recipe, with_flags
+from firstsight.recipes import read_recipe, with_flags
 from firstsight.workflows.examples import open_examples
 from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import train

@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from firstsight.config import Recipe, Setting, settings
+from firstsight.config import Recipe
+from firstsight.recipes import Setting, settings
 
 PAGE = Path(__file__).with_name("recipes.md")
 HEAD = """\

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from firstsight import Gallery, Recipe, Recognizer, train
-from firstsight.config import with_flags
+from firstsight.recipes import with_flags
 
 
 class Residual(nn.Module):

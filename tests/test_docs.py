@@ -14,7 +14,8 @@ import pytest
 from pictures import draw_identity, write_identities
 
 from firstsight.cli.main import VERBS, main
-from firstsight.config import Recipe, recipe_from, settings, with_flags
+from firstsight.config import Recipe
+from firstsight.recipes import recipe_from, settings, with_flags
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.workflows.demo import write_digits

@@ -29,7 +29,9 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
         _ = firstsight.nonsense  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("module", ["firstsight", "firstsight.config", "firstsight.cli.main", "firstsight.cli.options"])
+@pytest.mark.parametrize(
+    "module", ["firstsight", "firstsight.recipes", "firstsight.cli.main", "firstsight.cli.options"]
+)
 def test_a_light_import_brings_no_heavy_library(module: str) -> None:
     heavy = {"torch", "numpy", "PIL", "sqlalchemy", "matplotlib", "sklearn", "scipy"}
     loaded = run_python(f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})")

@@ -22,7 +22,7 @@ _HOMES = {
     "load_model": "models.folder",
     "open_pictures": "data.identities",
     "quadratic_loss": "functional.losses",
-    "read_recipe": "config",
+    "read_recipe": "recipes",
     "train": "workflows.train_run",
     "triplet_loss": "functional.triplets",
 }
@@ -33,13 +33,14 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from firstsight.config import OperatingPoint, Recipe, read_recipe
+    from firstsight.config import OperatingPoint, Recipe
     from firstsight.data.identities import open_pictures
     from firstsight.errors import FirstsightError
     from firstsight.evaluation.protocols import Evaluation, evaluate
     from firstsight.functional.losses import quadratic_loss
     from firstsight.functional.triplets import triplet_loss
     from firstsight.models.folder import Model, load_model
+    from firstsight.recipes import read_recipe
     from firstsight.recognition.decision import Decision
     from firstsight.recognition.gallery import Gallery
     from firstsight.recognition.recognizer import Recognizer

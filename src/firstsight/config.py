@@ -1,22 +1,12 @@
-"""One definition of every setting: frozen dataclasses <-> TOML recipe <-> JSON <-> flags.
+"""One definition of every setting: frozen dataclasses.
 
 A `Recipe` is all that a training run needs to be repeated. Its tables are dataclasses; each field carries its
 default, its help, its range and its flag's name, so the command line, the recipe file and the documentation agree.
 """
 
 import dataclasses
-import difflib
-import functools
-import json
-import math
-import tomllib
-import types
-import typing
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
-
-from firstsight.errors import RecipeError
 
 Only = Mapping[str, tuple[str, ...]]
 """Flags, and the values of each with which a setting has an effect."""
@@ -204,12 +194,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that a training run needs to be repeated.
-
-    Example:
-        >>> recipe_from({"training": {"epochs": 3}}).training.epochs
-        3
-    """
+    """All that a training run needs to be repeated."""
 
     data: Data = Data()
     preprocessing: Preprocessing = Preprocessing()
@@ -273,197 +258,3 @@ class ModelConfig:
         if self.columns:
             return (len(self.columns.features),)
         return self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One field of one table of the recipe, as the command line sees it."""
-
-    table: str
-    name: str
-    flag: str
-    type: Any
-    default: Any
-    help: str
-    low: float | None
-    high: float | None
-    only: Only
-
-    @property
-    def about(self) -> str:
-        """Its help, and with what it has an effect."""
-        others = [
-            f"--{flag} {' or '.join(value for value in values if value != 'auto')}"
-            for flag, values in self.only.items()
-            if any(values)
-        ]
-        return f"{self.help} Only with {', '.join(others)}." if others else self.help
-
-    def of(self, recipe: Recipe) -> Any:
-        """Its value."""
-        return getattr(getattr(recipe, self.table), self.name)
-
-    def idle(self, recipe: Recipe) -> tuple[str, str] | None:
-        """The flag, and its value in the recipe, with which this setting has no effect; None where it has one."""
-        for flag, values in self.only.items():
-            found = _by_flag()[flag].of(recipe)
-            if found not in values:
-                return flag, found
-        return None
-
-
-def settings() -> Iterator[Setting]:
-    """Every setting of a recipe, in the order of its file."""
-    for table in dataclasses.fields(Recipe):
-        kind: Any = type(table.default)
-        hints = typing.get_type_hints(kind)
-        for field in dataclasses.fields(kind):
-            meta = field.metadata
-            yield Setting(
-                table=table.name, name=field.name, flag=meta["flag"] or field.name, type=hints[field.name],
-                default=field.default, help=meta["help"], low=meta["low"], high=meta["high"],
-                only=meta["only"],
-            )  # fmt: skip
-
-
-@functools.cache
-def _by_flag() -> dict[str, Setting]:
-    return {setting.flag: setting for setting in settings()}
-
-
-def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
-    """Check nested plain data and make a `Recipe` of it.
-
-    Raises:
-        RecipeError: a wrong key (with the nearest right one), type or value.
-    """
-    recipe: Recipe = checked(Recipe, tables, where=where)
-    for setting in settings():
-        value = setting.of(recipe)
-        for number in value if isinstance(value, tuple) else (value,):
-            _refuse_out_of_range(setting, number, where)
-    return recipe
-
-
-def _refuse_out_of_range(setting: Setting, value: Any, where: str) -> None:
-    if isinstance(value, str):
-        return
-    name = f"{where}: {setting.table}.{setting.name} = {value}"
-    if not math.isfinite(value):
-        raise RecipeError(f"{name} is not a finite number.")
-    if setting.low is not None and value < setting.low:
-        raise RecipeError(f"{name} is below {setting.low}.")
-    if setting.high is not None and value > setting.high:
-        raise RecipeError(f"{name} is above {setting.high}.")
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a TOML recipe.
-
-    Raises:
-        RecipeError: not there, not TOML, or with a wrong key, type or value.
-    """
-    try:
-        tables = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(
-            f"{path} cannot be read: {error.strerror}.", hint="Give the path of a TOML recipe."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}.", hint="See recipes/ for examples.") from error
-    return recipe_from(tables, where=str(path))
-
-
-def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
-    """`recipe` with some settings replaced, named as on the command line.
-
-    What they deprive of its effect, such as the margin of another loss, goes back to its default.
-
-    Raises:
-        RecipeError: a wrong flag, type or value, or a flag without effect.
-
-    Example:
-        >>> with_flags(Recipe(), epochs=3, data="photos").data.path
-        'photos'
-    """
-    by_flag, tables = _by_flag(), to_plain(recipe)
-    for flag, value in flags.items():
-        if flag not in by_flag:
-            raise _wrong_key(flag, list(by_flag), "the flags")
-        tables[by_flag[flag].table][by_flag[flag].name] = value
-    combined = recipe_from(tables, where="the flags")
-    for setting in by_flag.values():
-        if (reason := setting.idle(combined)) and setting.flag in flags:
-            raise _without_effect(f"--{setting.flag.replace('_', '-')}", setting, *reason)
-        if reason and not setting.idle(recipe):
-            tables[setting.table][setting.name] = setting.default
-    return recipe_from(tables, where="the flags")
-
-
-def refuse_without_effect(recipe: Recipe, *, where: str = "the recipe") -> None:
-    """Refuse a recipe that sets what has no effect in it. Defaults and empty lists do not count as set.
-
-    Raises:
-        RecipeError: it does; says what stands against it.
-    """
-    for setting in _by_flag().values():
-        if setting.of(recipe) not in (setting.default, ()) and (reason := setting.idle(recipe)):
-            raise _without_effect(f"{where}: {setting.table}.{setting.name}", setting, *reason)
-
-
-def _without_effect(name: str, setting: Setting, flag: str, found: str) -> RecipeError:
-    fitting = [value for value in setting.only[flag] if value not in ("", "auto")]
-    hint = f"Leave it out, or take --{flag} {' or '.join(fitting)}." if fitting else "Leave it out."
-    return RecipeError(f"{name} has no effect with --{flag} {found}.", hint=hint)
-
-
-def write_recipe(recipe: Recipe) -> str:
-    """The TOML text of a recipe, everything resolved: `read_recipe` gives the same recipe back."""
-    import tomli_w
-
-    return tomli_w.dumps(to_plain(recipe))
-
-
-def to_plain(config: Any) -> dict[str, Any]:
-    """Nested dicts and lists of a config dataclass, ready for TOML or JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
-
-
-def checked(kind: Any, tables: Mapping[str, Any], *, where: str) -> Any:
-    """Check nested plain data against the dataclass `kind` and make one of it.
-
-    Raises:
-        RecipeError: a wrong key (with the nearest right one), or a wrong type.
-    """
-    import pydantic
-
-    _refuse_wrong_keys(tables, kind, where)
-    try:
-        return pydantic.TypeAdapter(kind).validate_json(json.dumps(tables, default=str), strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        # the location goes on into the alternatives of a union; the key is what is still found in the tables
-        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal", "function")))
-        reason = first["msg"][0].lower() + first["msg"][1:]
-        raise RecipeError(f"{where}: {key} = {first['input']!r} is wrong: {reason}.") from error
-
-
-def _refuse_wrong_keys(tables: Mapping[str, Any], kind: Any, where: str) -> None:
-    hints = typing.get_type_hints(kind)
-    for key, value in tables.items():
-        if key not in hints:
-            raise _wrong_key(key, list(hints), where)
-        table = _dataclass_in(hints[key])
-        if table and isinstance(value, Mapping):
-            _refuse_wrong_keys(value, table, f"{where} [{key}]")
-
-
-def _dataclass_in(hint: Any) -> Any:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
-
-
-def _wrong_key(key: str, known: list[str], where: str) -> RecipeError:
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
-    return RecipeError(f"{where}: there is no setting {key}.", hint=hint)

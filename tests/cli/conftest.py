@@ -9,7 +9,8 @@ from pictures import write_identities
 from typed import Answer, Type
 
 from firstsight.cli.main import main
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
+from firstsight.recipes import with_flags
 from firstsight.workflows.train_run import train
 
 

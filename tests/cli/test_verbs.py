@@ -162,7 +162,7 @@ def test_a_trial_leaves_nothing_behind(
     before = contents(trained)
     assert any(name.startswith("checkpoint/") for name in before)
     words = ("train", "--data", photos, *SMALL, "--margin", 1, *trial)
-    for more in (("--out", trained), ("--out", trained, "--resume"), ("--json",)):
+    for more in (("--out", trained), ("--json",)):
         answer = type(*words, *more)
         assert (answer.code, "Traceback" in answer.err) == (0, False), answer.err
     assert contents(trained) == before
@@ -198,7 +198,7 @@ def test_a_run_goes_on_from_its_folder_alone(type: Type, photos: Path, tmp_path:
     assert only(type("train", "--resume", "--out", out, "--json").out)["model_identity"] == figures["model_identity"]
     shutil.rmtree(out / "model")
     assert only(type(*words, "--resume", "--out", out).out)["model_identity"] == figures["model_identity"]
-    tried = type("train", "--resume", "--out", out, "--dry-run", "--json")
+    tried = type("train", out / "recipe.toml", "--dry-run", "--json")
     assert only(tried.out)["epochs"] == 1
 
 
@@ -266,7 +266,15 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("train", "--resume", "--out", "x"), "There is no run in x to go on with. Begin one: firstsight train --data"),
         (("train", "--resume"), "Where is the run to be written? Add --out runs/mine."),
         (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
-        (("train", "--data", "x", "--dry-run", "--overfit", "9"), "--dry-run and --overfit are two trials."),
+        (
+            ("train", "--data", "x", "--dry-run", "--overfit", "9"),
+            "--dry-run is a trial, and does not go with --overfit. Leave out --overfit, or --dry-run.",
+        ),
+        (("train", "--resume", "--out", "x", "--dry-run"), "--dry-run is a trial, and does not go with --resume."),
+        (
+            ("train", "--data", "x", "--overfit", "9", "--resume", "--tensorboard"),
+            "--overfit is a trial, and does not go with --resume and --tensorboard. Leave out --resume and",
+        ),
         (("train", "--data", "x", "--overfit", "3"), "--overfit 3 is too few: the least are 4 pictures"),
         (("train", "--out", "run", "--batch-size", "9"), "--batch-size has no effect with --task embedding."),
         (("train", "idle.toml", "--out", "run"), "the recipe: loss.margin has no effect with --task regression."),

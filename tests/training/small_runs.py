@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from firstsight.config import Columns, ModelConfig, Recipe, with_flags
+from firstsight.config import Columns, ModelConfig, Recipe
 from firstsight.models.registry import build_network
+from firstsight.recipes import with_flags
 from firstsight.training.checkpoint import Place
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loop import Update, fit

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.data.pictures import to_input
+from firstsight.recipes import with_flags
 from firstsight.training.feed import example_feed, picture_feed
 
 PIXELS = torch.randint(0, 256, (12, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Recipe, with_flags
+from firstsight.config import ModelConfig, Recipe
 from firstsight.functional.triplets import triplet_loss
 from firstsight.models.registry import build_network
+from firstsight.recipes import with_flags
 from firstsight.training.loss import LossFunction, make_loss
 from firstsight.training.randomness import generator_for, reseed
 from firstsight.training.step import train_step

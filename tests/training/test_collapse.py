@@ -9,8 +9,9 @@ from pictures import draw_identity
 from small_runs import CPU, parts
 from torch import Tensor, nn
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.models.embedding import UnitLength
+from firstsight.recipes import with_flags
 from firstsight.training.collapse import SPREAD, UPDATES, watch_for_collapse
 from firstsight.training.loop import Update, fit
 from firstsight.workflows.train_run import train

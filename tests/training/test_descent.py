@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from small_runs import CPU
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing, Recipe, with_flags
+from firstsight.config import ModelConfig, Network, Preprocessing, Recipe
 from firstsight.functional.losses import quadratic_loss
 from firstsight.models.registry import build_network
+from firstsight.recipes import with_flags
 from firstsight.training.feed import Feed, example_feed
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import make_loss

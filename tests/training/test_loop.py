@@ -8,10 +8,11 @@ import torch
 from small_runs import parts
 from torch import Tensor, nn
 
-from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training, with_flags
+from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
 from firstsight.errors import RecipeError, TrainingError, UserError
 from firstsight.models.device import pick_device
 from firstsight.models.registry import CUSTOM, build_network, own_network
+from firstsight.recipes import with_flags
 from firstsight.training.feed import Feed, oriented, picture_feed
 from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import LossResult, make_loss

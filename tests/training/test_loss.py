@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from pytorch_metric_learning import losses
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import MissingExtra, RecipeError
 from firstsight.functional.losses import quadratic_loss
 from firstsight.functional.triplets import triplet_loss
+from firstsight.recipes import with_flags
 from firstsight.training.loss import make_loss
 
 

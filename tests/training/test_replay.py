@@ -8,7 +8,8 @@ import torch
 from small_runs import parts, read_metrics, run_into, weights_digest
 from torch import Tensor, nn
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
+from firstsight.recipes import with_flags
 from firstsight.training import loop, replay
 from firstsight.training.loss import LossFunction, LossResult, make_loss
 from firstsight.training.replay import UPDATES, can_replay, replayed

@@ -1,6 +1,7 @@
 """Exact resume: whatever ends a run, and wherever, the rest of it gives the weights of a run never interrupted, bit for
 bit, and metrics.jsonl has each update once."""
 
+import copy
 import errno
 import itertools
 import json
@@ -25,8 +26,9 @@ from safetensors.torch import load_file, save_file
 from small_runs import CPU, PICTURES, Parts, parts, read_metrics, run_into, weights_digest
 from torch import nn
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import ModelError, StorageError, UserError
+from firstsight.recipes import with_flags
 from firstsight.training import checkpoint as checkpoints
 from firstsight.training.loop import Stopped, Update, fit
 from firstsight.workflows import train_run
@@ -501,6 +503,25 @@ def test_an_interrupted_run_is_not_begun_anew_unasked(tmp_path: Path) -> None:
     recipe = recipe_of_run(out)
     assert recipe.training.epochs == PICTURES["epochs"], "the mistake has not replaced it"
     assert train(recipe, out=out, resume=True).model.identity == train(recipe, out=tmp_path / "peer").model.identity
+
+
+def test_a_run_of_a_network_from_python_is_resumed_from_python(tmp_path: Path) -> None:
+    """The command line cannot know the network."""
+    data = write_identities(tmp_path / "photos")
+    recipe = with_flags(Recipe(), data=str(data), **PICTURES, holdout=0.0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    peer = train(recipe, out=tmp_path / "peer", network=copy.deepcopy(network))
+    out, hint = tmp_path / "run", r"Go on with: train\(..., network=..., resume=True\)"
+
+    def interrupt(stage: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        if (stage, done) == ("Training", 7):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped, match=f"^{hint}$"):
+        train(recipe, out=out, network=copy.deepcopy(network), on_progress=interrupt)
+    with pytest.raises(UserError, match=f"{hint}, or name another --out"):
+        train(recipe, out=out, network=copy.deepcopy(network))
+    assert train(recipe, out=out, network=network, resume=True).model.identity == peer.model.identity
 
 
 def test_a_run_killed_before_its_model_is_written_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

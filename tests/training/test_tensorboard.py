@@ -9,8 +9,9 @@ import pytest
 from pictures import write_identities
 from small_runs import PICTURES, read_metrics
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import MissingExtra
+from firstsight.recipes import with_flags
 from firstsight.training import tensorboard
 from firstsight.training.checkpoint import Place
 from firstsight.training.loop import Update

@@ -16,9 +16,10 @@ from example_files import GROUPS, PLANE, groups, plane, write_digits, write_idx,
 from pictures import draw_identity, write_identities
 from torch import Tensor
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import DataError, RecipeError, UserError
 from firstsight.models.folder import load_model
+from firstsight.recipes import with_flags
 from firstsight.workflows.examples import Examples, is_table, open_examples
 from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import Run, train

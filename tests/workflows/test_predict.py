@@ -15,9 +15,10 @@ import torch
 from example_files import GROUPS, PLANE, groups, plane, write_digits, write_idx, write_table
 from pictures import write_identities
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import DataError, ModelError, PictureError, StorageError
 from firstsight.models.folder import Model, load_model
+from firstsight.recipes import with_flags
 from firstsight.workflows.predict import predict, to_csv, write_csv
 from firstsight.workflows.train_run import train
 

@@ -1,5 +1,6 @@
 """From identity folders to a run folder: what it holds, that it learns, and what is refused before any work."""
 
+import copy
 import errno
 import json
 import zipfile
@@ -11,9 +12,10 @@ import torch
 from pictures import draw_identity, write_identities
 from torch import nn
 
-from firstsight.config import Recipe, read_recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import DataError, FirstsightError, StorageError, UserError
 from firstsight.models.folder import load_model
+from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
 from firstsight.workflows.models import list_models
 from firstsight.workflows.train_run import Run, train
@@ -113,6 +115,17 @@ def test_a_network_of_ones_own(photos: Path, tmp_path: Path) -> None:
             out=tmp_path / "other",
             network=nn.Conv2d(1, 4, 3, padding=1),
         )
+
+
+@pytest.mark.parametrize("task", ["embedding", "classification"])
+def test_a_run_of_a_network_of_ones_own_is_repeated_by_its_recipe(photos: Path, tmp_path: Path, task: str) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 8))
+    flags = {"task": task, "height": 16, "width": 16, "epochs": 2}
+    first, second = copy.deepcopy(network), copy.deepcopy(network)
+    run = train(with_flags(Recipe(), data=str(photos), **flags), out=tmp_path / "run", network=first)
+    again = train(run.folder / "recipe.toml", out=tmp_path / "again", network=second)
+    assert again.recipe == run.recipe
+    assert again.model.identity == run.model.identity
 
 
 def test_an_unreadable_picture_is_left_out_and_said(photos: Path, tmp_path: Path) -> None:

@@ -11,13 +11,17 @@ from example_files import GROUPS, PLANE, groups, plane, write_table
 from pictures import write_identities
 from torch import Tensor, nn
 
-from firstsight.config import Recipe, with_flags
+from firstsight.config import Recipe
 from firstsight.errors import DataError, RecipeError
+from firstsight.recipes import with_flags
+from firstsight.training.randomness import generator_for
 from firstsight.workflows import overfit as overfitting
 from firstsight.workflows.dry_run import DryRun, dry_run
-from firstsight.workflows.jobs import EmbeddingJob
-from firstsight.workflows.overfit import Overfit, overfit
+from firstsight.workflows.jobs import EmbeddingJob, open_job
+from firstsight.workflows.overfit import Overfit, overfit, overfit_recipe
+from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import train
+from firstsight.workflows.trials import fit_while
 
 SMALL: dict[str, Any] = {
     "height": 16, "width": 16, "channels": (8, 16), "embedding_size": 16, "identities": 3, "pictures": 3, "epochs": 2,
@@ -75,7 +79,8 @@ def test_layers_are_those_that_the_picture_passes(photos: Path) -> None:
     assert sum(layer.parameters for layer in found.layers) == found.figures["parameters"]
 
 
-def test_what_a_dry_run_says_is_flat_and_in_words(houses: Path) -> None:
+def test_what_a_dry_run_says_is_flat_and_in_words(houses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstsight.workflows.dry_run.ENOUGH_SECONDS", math.inf)
     found = tried(houses, target=("price",), **PLANE | {"batch_size": 30, "hidden": (5,)})
     plain = json.loads(json.dumps(found.to_json()))
     assert not any(isinstance(value, dict) for value in plain.values())
@@ -89,7 +94,8 @@ def test_what_a_dry_run_says_is_flat_and_in_words(houses: Path) -> None:
     assert "triplets" not in rows
 
 
-def test_durations_come_from_the_median_update(houses: Path) -> None:
+def test_durations_come_from_the_median_update(houses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstsight.workflows.dry_run.ENOUGH_SECONDS", math.inf)
     figures = tried(houses, target=("price",), holdout=0.0, **PLANE).figures
     assert figures["seconds_per_update"] > 0
     assert figures["seconds_per_epoch"] == pytest.approx(8 * figures["seconds_per_update"])
@@ -100,6 +106,23 @@ def test_durations_come_from_the_median_update(houses: Path) -> None:
 def test_slow_updates_are_few(houses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firstsight.workflows.dry_run.ENOUGH_SECONDS", 0.0)
     assert tried(houses, target=("price",), **PLANE).figures["updates_timed"] == 1
+
+
+@pytest.mark.parametrize(("epochs", "timed"), [(1, 3), (2, 3), (3, 3), (15, 15)])
+def test_a_run_that_is_long_enough_is_timed_as_it_is(
+    houses: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, timed: int
+) -> None:
+    """How many updates there are decides whether they are replayed. Of 8 updates an epoch, 21 are made."""
+    made: list[int] = []
+
+    def fit(*parts: Any) -> None:
+        made.append(parts[2].training.epochs)
+        fit_while(*parts)
+
+    monkeypatch.setattr("firstsight.workflows.dry_run.fit_while", fit)
+    figures = tried(houses, target=("price",), holdout=0.0, **PLANE | {"epochs": epochs}).figures
+    assert (figures["updates_per_epoch"], figures["epochs"]) == (8, epochs)
+    assert made == [timed]
 
 
 def test_a_dry_run_measures_a_batch_of_what_is_held_out(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,9 +223,31 @@ def test_where_there_is_nothing_to_learn_nothing_is_proven(photos: Path) -> None
 
 
 def test_what_would_hold_it_back_is_off(houses: Path) -> None:
-    """Weight decay, augmentation, patience and held-out data: the recipe may ask for all of them."""
+    """Weight decay, patience and held-out data: the recipe may ask for all of them."""
     recipe = with_flags(Recipe(), data=str(houses), target=("price",), patience=1, **PLANE | {"weight_decay": 10.0})
     assert overfit(recipe, 10).proven
+
+
+@pytest.mark.parametrize("change", ["augment", "elastic", "strokes"])
+def test_each_epoch_shows_the_pictures_as_they_are(photos: Path, change: str) -> None:
+    recipe = with_flags(Recipe(), data=str(photos), **SMALL | {"augment": 0.0, change: 1.0})
+    feed = open_job(overfit_recipe(recipe, 12), silent, few=12).feed
+
+    def shown(epoch: int) -> Tensor:
+        (indices_B,) = feed.plan(epoch)
+        x_BCHW, _ = feed.fetch(indices_B, generator_for(0, "update", epoch))
+        return x_BCHW[indices_B.argsort()]
+
+    assert len(shown(1)) == 12
+    assert torch.equal(shown(1), shown(2))
+
+
+def test_held_out_groups_may_be_learned_by_heart(tmp_path: Path) -> None:
+    """Two alphabets of a symbol each: without the one held out, there is no pair to learn."""
+    for first, group in enumerate(("greek", "latin")):
+        write_identities(tmp_path / "photos" / group, identities=1, first=first)
+    found = learned(tmp_path / "photos", 8, holdout_groups=("greek",), **SMALL)
+    assert (found.proven, found.taken) == (True, {"identities": 2, "pictures": 6})
 
 
 @pytest.mark.parametrize(("task", "least"), [("embedding", 4), ("classification", 2), ("regression", 2)])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Group, Parameter
 
-from firstsight.config import Setting, settings
+from firstsight.recipes import Setting, settings
 
 Model = Annotated[str | None, Parameter(help="A model folder or a run folder.")]
 GalleryUrl = Annotated[str | None, Parameter(name="--gallery", help="A gallery file; without it the model's own.")]

@@ -36,8 +36,10 @@ def train(
 
     Example: firstsight train --data photos --out runs/mine --epochs 20
     """
-    from firstsight.config import Recipe, read_recipe, with_flags
+    from firstsight.config import Recipe
+    from firstsight.recipes import read_recipe, with_flags
 
+    _refuse_beside_a_trial(dry_run=dry_run, overfit=overfit is not None, resume=resume, tensorboard=tensorboard)
     given = {flag: value for flag, value in flags.items() if value is not None}
     if resume and out and recipe is None and not given:
         from firstsight.workflows.train_run import recipe_of_run
@@ -45,8 +47,6 @@ def train(
         resolved = recipe_of_run(out)
     else:
         resolved = with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
-    if dry_run and overfit is not None:
-        raise UserError("--dry-run and --overfit are two trials.", hint="Give one of them, then the other.")
     if dry_run:
         return _dry_run(resolved, json)
     if overfit is not None:
@@ -54,6 +54,15 @@ def train(
     if out is None:
         raise UserError("Where is the run to be written?", hint="Add --out runs/mine.")
     return _train(resolved, out, json, resume=resume, tensorboard=tensorboard)
+
+
+def _refuse_beside_a_trial(**given: bool) -> None:
+    """Refuse what a trial would not heed; `dry_run` and `overfit` are the trials."""
+    flags = [f"--{name.replace('_', '-')}" for name, is_given in given.items() if is_given]
+    if (given["dry_run"] or given["overfit"]) and len(flags) > 1:
+        trial, *others = flags
+        more = " and ".join(others)
+        raise UserError(f"{trial} is a trial, and does not go with {more}.", hint=f"Leave out {more}, or {trial}.")
 
 
 def _train(recipe: "Recipe", out: Path, json: bool, *, resume: bool, tensorboard: bool) -> int:

@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from firstsight.config import ModelConfig, OperatingPoint, checked, to_plain
+from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.conv import channels_last
 from firstsight.models.registry import CUSTOM, build_network, own_network
+from firstsight.recipes import checked, to_plain
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

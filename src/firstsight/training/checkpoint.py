@@ -4,6 +4,7 @@ The file is safetensors: the tensors of the network and of the optimizer, and a 
 drawn at random depends on the seed and the place in the run alone (see randomness.py), so the place is enough.
 """
 
+import contextlib
 import hashlib
 import json
 import shlex
@@ -18,8 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Recipe, to_plain
-from firstsight.errors import ModelError, StorageError
+from firstsight.config import Recipe
+from firstsight.errors import ModelError, RecipeError, StorageError
+from firstsight.models.registry import CUSTOM
+from firstsight.recipes import read_recipe, to_plain
 from firstsight.training.ranks import rank_count
 
 FILE = "state.safetensors"
@@ -115,7 +118,11 @@ def load_checkpoint(
 
 
 def how_to_resume(folder: Path) -> str:
-    """What to type to go on from the checkpoint in `folder`, which stands in that of the run."""
+    """What to type to go on from the checkpoint in `folder`, which stands in that of the run. For a network that
+    was given from Python, which no command line knows, it is Python."""
+    with contextlib.suppress(RecipeError):  # not there yet, or altered
+        if read_recipe(folder.parent / "recipe.toml").network.name == CUSTOM:
+            return "train(..., network=..., resume=True)"
     program = "firstsight" if rank_count() == 1 else "torchrun … -m firstsight"
     return f"{program} train --resume --out {shlex.quote(str(folder.parent))}"
 

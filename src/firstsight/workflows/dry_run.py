@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import resource
 import statistics
 import sys
@@ -105,7 +106,7 @@ def dry_run(
         plan = job.feed.plan(1)
         input, _ = job.feed.fetch(plan[0], generator_for(recipe.training.seed, "dry run"))
         layers = _layers(network.to(device), input[:1].to(device))
-        first, seconds = _timed_updates(job, network, device, on_progress)
+        first, seconds = _timed_updates(job, len(plan), network, device, on_progress)
         if job.held_out and rank() == 0:
             job.validate(network.eval(), MEASURED)
     figures: dict[str, Any] = {
@@ -121,9 +122,12 @@ def dry_run(
 
 
 def _timed_updates(
-    job: Job, network: nn.Module, device: torch.device, on_progress: OnProgress
+    job: Job, updates_per_epoch: int, network: nn.Module, device: torch.device, on_progress: OnProgress
 ) -> tuple[Update, list[float]]:
-    """The first update, and the seconds from each update to the next."""
+    """The first update, and the seconds from each update to the next.
+
+    Only a run too short to be timed is made longer: how many updates there are decides how they are made.
+    """
     updates: list[Update] = []
     ends: list[float] = []
 
@@ -133,7 +137,7 @@ def _timed_updates(
         on_progress("Dry run", len(updates), 1 + TIMED, {"loss": update.loss})
         return len(ends) < 2 or (len(ends) <= TIMED and from_first(ends[-1] - ends[0]) < ENOUGH_SECONDS)
 
-    epochs = max(job.recipe.training.epochs, 1 + TIMED)
+    epochs = max(job.recipe.training.epochs, math.ceil((1 + TIMED) / updates_per_epoch))
     recipe = replace(job.recipe, training=replace(job.recipe.training, epochs=epochs))
     fit_while(going_on, job, recipe, network, device)
     return updates[0], [later - sooner for sooner, later in itertools.pairwise(ends)]

@@ -98,7 +98,8 @@ def overfit(
 
     It is the recipe's own run with the changes of `overfit_recipe`, and ends as soon as nearly nothing of the loss is
     left (1 % of what it began with above the least that it can be). Where that takes more than 1,000 updates, a tenth
-    of the learning rate is tried, then a hundredth. Nothing is written.
+    of the learning rate is tried, then a hundredth. So few updates are made by autograd alone: its wiring is what is
+    proven, not that of the replay of a long run (training/replay.py). Nothing is written.
 
     Args:
         recipe, network, on_progress: as of `train`.
@@ -165,10 +166,10 @@ def overfit_recipe(recipe: Recipe, examples: int) -> Recipe:
     that holds the weights back."""
     return replace(
         recipe,
-        data=replace(recipe.data, val="", holdout=0.0, orientations=1),
+        data=replace(recipe.data, val="", holdout=0.0, holdout_groups=(), orientations=1),
         batch=replace(recipe.batch, size="all", identities=max(2, examples // 2)),
         optimizer=replace(recipe.optimizer, weight_decay=0.0),
-        training=replace(recipe.training, epochs=UPDATES, augment=0.0, patience=0),
+        training=replace(recipe.training, epochs=UPDATES, augment=0.0, elastic=0.0, strokes=0.0, patience=0),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Network, Recipe, read_recipe, refuse_without_effect, write_recipe
+from firstsight.config import Network, Recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
@@ -17,6 +17,7 @@ from firstsight.evaluation.report import Section, write_report
 from firstsight.models.device import pick_device
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
+from firstsight.recipes import read_recipe, refuse_without_effect, write_recipe
 from firstsight.training.checkpoint import FILE, Place, how_to_resume
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit, with_precision
@@ -192,7 +193,9 @@ def _with_network(job: Job, network: nn.Module | None) -> tuple[Job, nn.Module]:
         raise UserError(
             f"The network gives {tuple(output.shape)} for {shape}.", hint="It must give B x D for B inputs."
         )
-    table = Network(name=CUSTOM, channels=(), hidden=(), embedding_size=output.shape[1])
+    table = Network(name=CUSTOM, channels=(), hidden=())
+    if job.config.task == "embedding":
+        table = replace(table, embedding_size=output.shape[1])
     job.recipe = replace(job.recipe, network=table)
     job.config = replace(job.config, network=table)
     return job, own_network(network, job.config)

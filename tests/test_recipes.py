@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from firstsight.config import (
-    ModelConfig,
-    OperatingPoint,
-    Recipe,
+from firstsight.config import ModelConfig, OperatingPoint, Recipe
+from firstsight.errors import RecipeError
+from firstsight.recipes import (
     checked,
     read_recipe,
     recipe_from,
@@ -19,7 +18,6 @@ from firstsight.config import (
     with_flags,
     write_recipe,
 )
-from firstsight.errors import RecipeError
 
 
 def test_a_recipe_survives_toml() -> None:
