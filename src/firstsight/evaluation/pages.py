@@ -12,6 +12,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from firstsight.data.cache import Skipped
 from firstsight.evaluation import cloud, plots, sheets
 from firstsight.evaluation.embedded import Embedded
 from firstsight.evaluation.identification import draws
@@ -62,7 +63,7 @@ def write_evaluation(
         tables=[
             figures_table(evaluation),
             *lookalike_tables(evaluation, evaluation.one_shot),
-            *skipped_tables(evaluation),
+            *skipped_tables(evaluation.skipped),
         ],
         sections=[
             *before,
@@ -136,12 +137,12 @@ def val_rows(result: Verification) -> tuple[list[list[str]], str]:
     return rows, next((val.refused for val in result.val_at_far if val.refused), "")
 
 
-def skipped_tables(embedded: Embedded) -> list[Table]:
+def skipped_tables(skipped: Sequence[Skipped]) -> list[Table]:
     """The pictures that could not be read, if any: they counted as mistakes."""
-    if not embedded.skipped:
+    if not skipped:
         return []
-    rows = [[path, reason] for path, reason in embedded.skipped[:MOST_SHOWN]]
-    caption = f"{len(embedded.skipped)} in all. Each counts as a mistake: nothing was left out of the figures."
+    rows = [[path, reason] for path, reason in skipped[:MOST_SHOWN]]
+    caption = f"{len(skipped)} in all. Each counts as a mistake: nothing was left out of the figures."
     return [Table("Pictures that could not be read", caption, ["Picture", "Why"], rows)]
 
 

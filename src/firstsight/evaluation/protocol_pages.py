@@ -62,7 +62,7 @@ def write_protocol(
         summary=summary,
         data={**evaluation.to_json(), **(data or {})},
         headlines=[Headline(table.rows[0][0], table.rows[0][1], f"95 % interval {table.rows[0][2]}")],
-        tables=[table, *_further_tables(evaluation), *skipped_tables(evaluation)],
+        tables=[table, *_further_tables(evaluation), *skipped_tables(evaluation.skipped)],
         sections=_sections(evaluation),
         footer=footer(evaluation),
     )
@@ -90,7 +90,7 @@ def write_comparison(
         summary=summary,
         data={**comparison.to_json(), **(data or {})},
         headlines=[Headline(f"Difference of {table.rows[0][0]}, in points", table.rows[0][3], comparison.verdict())],
-        tables=[table],
+        tables=[table, *skipped_tables(comparison.skipped)],
         sections=[
             Section(
                 "Side by side",

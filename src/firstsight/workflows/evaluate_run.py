@@ -168,4 +168,4 @@ def _compared(found: Comparison, pictures: PictureSet) -> Measured:
     about: dict[str, Any] = {"title": f"{found.one.model.name} against {found.other.model.name}", "data": seen}
     about["summary"] = " ".join([f"Measured on {pictures.source}.", *notes])
     write = partial(write_comparison, comparison=found, **about)
-    return Measured(found.to_json() | seen, comparison_table(found), found.one.skipped, write, notes)
+    return Measured(found.to_json() | seen, comparison_table(found), found.skipped, write, notes)
