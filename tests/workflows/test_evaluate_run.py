@@ -1,5 +1,6 @@
-"""What `evaluate` tells beside the figures: pictures that a model could not embed."""
+"""What `evaluate` tells beside the figures: pictures that a model could not embed, and data that it has seen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.data.identities import listing_digest, open_pictures
 from firstsight.models.folder import Model, make_model
 from firstsight.workflows.evaluate_run import measure
 
@@ -47,3 +49,18 @@ def test_a_picture_that_one_of_two_models_cannot_embed_is_listed_with_its_name(t
     assert f"; {other.name}: " in reasons[broken.name]
     page = measured.write(tmp_path / "report").read_text("utf-8")
     assert all(reason.split(",")[0] in page for reason in reasons.values())
+
+
+def test_data_that_were_changed_since_the_training_are_warned_of_by_their_place_and_no_more_is_claimed(
+    tmp_path: Path,
+) -> None:
+    folder = write_identities(tmp_path / "set", identities=6, each=4)
+    trained = {"data": str(folder), "listing": listing_digest(open_pictures(folder)), "identities": 5}
+    model = pixels("mine", Preprocessing(height=16, width=16, color="gray"))
+    model = replace(model, config=replace(model.config, trained=trained))
+    before = measure(model, str(folder), trials=2)
+    assert f"mine was trained on 5 of the 6 identities in {folder}. " in before.notes[0]
+    write_identities(folder, identities=1, each=2, first=6)
+    after = measure(model, str(folder), trials=2)
+    assert f"mine was trained on data called {folder}, if not on these very files. " in after.notes[0]
+    assert before.figures["seen_in_training"] is after.figures["seen_in_training"] is True
