@@ -14,8 +14,8 @@ from firstsight.evaluation.episodes import EpisodesEvaluation
 from firstsight.evaluation.folds import PairsEvaluation
 from firstsight.evaluation.pairs import resampled_pairs
 from firstsight.evaluation.protocols import Evaluation
+from firstsight.evaluation.resampling import resampled_rates
 from firstsight.evaluation.retrieval import RetrievalEvaluation
-from firstsight.evaluation.verification import resampled_rates
 
 Comparable = Evaluation | PairsEvaluation | EpisodesEvaluation | RetrievalEvaluation
 
