@@ -59,7 +59,7 @@ def test_the_two_ways_to_the_distances_agree_bit_for_bit(monkeypatch: pytest.Mon
     x_ND[3] = x_ND[4]
     left_P, right_P, _ = index_pairs(torch.arange(60))
     whole = pair_distances(x_ND, left_P, right_P)
-    monkeypatch.setattr(module, "WHOLE_MATRIX", 0)
+    monkeypatch.setattr(module, "DISTANCES_AT_ONCE", 0)
     assert torch.equal(whole, pair_distances(x_ND, left_P, right_P))
     assert float(whole[(left_P == 3) & (right_P == 4)]) == 0
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from firstsight.config import ModelConfig
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
-from firstsight.evaluation.pairs import pair_distances, templates
+from firstsight.evaluation.pairs import DISTANCES_AT_ONCE, pair_distances, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.functional.distances import squared_distances
 from firstsight.models.folder import Model
@@ -26,8 +26,6 @@ Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
 """One trial, by index: the pictures to enroll (C), ordered by label, and the probes (M)."""
 PROBES_AT_ONCE = 4096
 """Probes searched between two words on the progress."""
-DISTANCES_AT_ONCE = 1 << 24
-"""Distances held at a time: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True)
