@@ -119,10 +119,12 @@ def test_two_models_side_by_side(type: Type, trained: Path, photos: Path) -> Non
 def test_data_that_the_model_was_trained_on_are_warned_of(
     type: Type, trained: Path, photos: Path, tmp_path: Path
 ) -> None:
-    """At the same place, and moved into a zip; other pictures are not."""
+    """At the same place, and moved into a zip; other pictures are not, even if their files have the same names."""
     zipped = shutil.make_archive(str(tmp_path / "moved"), "zip", photos)
     others = write_identities(tmp_path / "others", identities=4, each=3, first=30)
-    for data, seen in ((photos, True), (zipped, True), (others, False)):
+    namesakes = shutil.copytree(photos, tmp_path / "namesakes")
+    draw_identity(40, 0, size=64).save(namesakes / "p0" / "0.png")
+    for data, seen in ((photos, True), (zipped, True), (others, False), (namesakes, False)):
         words = ("evaluate", "--model", trained, "--data", data, "--trials", 2)
         answer = type(*words)
         assert ("was trained on 6 of the 12 identities in" in answer.err) == seen

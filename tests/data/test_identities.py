@@ -17,6 +17,7 @@ from firstsight.data.identities import (
     PictureSet,
     few_pictures,
     find_pictures,
+    listing_digest,
     open_pictures,
     require_identities,
     split_by_group,
@@ -273,6 +274,17 @@ def test_a_child_process_reads_a_zip_that_its_parent_opened(tmp_path: Path) -> N
     files._owner += 1  # as a child finds it after a fork
     assert pictures.read(1) == b"two"
     assert files._handle is not parents
+
+
+def test_a_listing_is_of_names_and_sizes_wherever_they_lie(tmp_path: Path) -> None:
+    entries = {"a/1.png": b"one", "b/1.png": b"two"}
+    folder = open_pictures(write_folder(tmp_path / "set", entries))
+    zipped = open_pictures(write_zip(tmp_path / "set.zip", {f"top/{name}": each for name, each in entries.items()}))
+    larger = open_pictures(write_folder(tmp_path / "other", entries | {"b/1.png": b"three"}))
+    assert listing_digest(folder) == listing_digest(zipped)
+    assert listing_digest(folder) != listing_digest(larger)
+    (tmp_path / "set" / "b" / "1.png").unlink()
+    assert listing_digest(folder) != listing_digest(zipped)
 
 
 def test_stamps_change_with_the_content(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from sklearn.metrics import roc_auc_score
 
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.errors import DataError
+from firstsight.evaluation import identification
 from firstsight.evaluation.episodes import evaluate_episodes
-from firstsight.evaluation.identification import one_shot, pixel_one_shot
+from firstsight.evaluation.identification import draws, one_shot, recognize
 from firstsight.evaluation.open_set import evaluate_open_set
+from firstsight.evaluation.pixels import PixelSpace
 from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
 from firstsight.evaluation.retrieval import evaluate_retrieval
 from firstsight.functional.quantize import quantize, template_distances
@@ -50,7 +52,9 @@ def test_the_baseline_knows_the_same_pictures_by_their_pixels(evaluation: Evalua
     for i in range(len(pictures)):
         if evaluation.readable(i):
             pixels_NF[i] = torch.tensor(np.asarray(pictures.picture(i)).reshape(-1), dtype=torch.float32)
-    expected = pixel_one_shot(pixels_NF, evaluation.labels, trials=30)
+    drawn = draws(evaluation.labels, trials=30, seed=0)
+    expected = recognize(PixelSpace(pixels_NF), evaluation.labels, drawn)
+    assert evaluation.pixels is not None
     assert evaluation.pixels.accuracy == expected.accuracy
     assert evaluation.to_json()["pixel_accuracy"] == expected.accuracy
 
@@ -148,3 +152,13 @@ def test_too_few_identities_are_refused(
     pictures = open_pictures(write_identities(tmp_path / "few", counts))
     with pytest.raises(DataError, match="2 are needed"):
         evaluate(model, pictures)
+
+
+def test_of_very_many_pictures_the_trials_are_fewer_unless_asked_for(
+    model: Model, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """28 pictures of 6 identities: 6 x 22 comparisons a trial at most."""
+    monkeypatch.setattr(identification, "COMPARISONS", 7 * 6 * 22)
+    for protocol in (evaluate, evaluate_open_set):
+        assert protocol(model, pictures).to_json()["trials"] == 7
+        assert protocol(model, pictures, trials=9).to_json()["trials"] == 9

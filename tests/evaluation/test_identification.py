@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from firstsight.errors import UserError
 from firstsight.evaluation import identification as module
 from firstsight.evaluation.bounds import binomial_interval
-from firstsight.evaluation.identification import PixelSpace, TemplateSpace, draws, one_shot, pixel_one_shot, recognize
+from firstsight.evaluation.identification import TemplateSpace, affordable_trials, draws, one_shot, recognize
+from firstsight.evaluation.pixels import PixelSpace
 from firstsight.functional.quantize import quantize, template_distances
 
 
@@ -89,31 +89,6 @@ def test_of_equally_near_pictures_the_one_enrolled_first_is_taken() -> None:
     assert {(true, other) for true, other, _ in result.confusions} == {(1, 0), (2, 0)}
 
 
-def test_pixels_answer_as_scikit_learns_nearest_neighbor() -> None:
-    x_NF, labels_N = scattered([6, 5, 7])
-    x_NF, labels = 100 * x_NF, labels_N.numpy()
-    result = pixel_one_shot(x_NF, labels_N, trials=15, seed=2)
-    right = 0
-    for enrolled_C, probes_M in draws(labels_N, trials=15, seed=2):
-        nearest = KNeighborsClassifier(1).fit(x_NF[enrolled_C].numpy(), labels[enrolled_C])
-        right += (nearest.predict(x_NF[probes_M].numpy()) == labels[probes_M]).sum()
-    assert result.accuracy == pytest.approx(right / (15 * 15))
-    assert 0.3 < result.accuracy < 0.95
-
-
-def test_pixels_of_many_pictures_are_compared_lot_by_lot_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    x_NF, labels_N = scattered([6, 5, 7])
-    x_NF[2] = torch.nan
-    drawn = draws(labels_N, trials=15, seed=2)
-    heard: list[int] = []
-    whole = PixelSpace(x_NF).nearest(drawn, heard.append)
-    monkeypatch.setattr(module, "DISTANCES_AT_ONCE", 7)
-    parts = PixelSpace(x_NF, at_once=1).nearest(drawn, heard.append)
-    assert heard == [15] * 15 + [2, 2, 2, 2, 2, 2, 2, 1] * 15, "15 probes against 3 enrolled"
-    for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_templates_are_searched_lot_by_lot_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x_ND, labels_N = scattered([6, 5, 7])
     drawn = draws(labels_N, trials=4, seed=2)
@@ -126,13 +101,14 @@ def test_templates_are_searched_lot_by_lot_with_the_same_result(monkeypatch: pyt
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("protocol", [one_shot, pixel_one_shot])
-def test_what_could_not_be_embedded_is_known_by_nobody(protocol: object) -> None:
+@pytest.mark.parametrize("space", [TemplateSpace, PixelSpace])
+def test_what_could_not_be_embedded_is_known_by_nobody(space: type[TemplateSpace | PixelSpace]) -> None:
     """Two identities of two pictures; one picture is unreadable. Drawn for enrollment, its identity is unknown and its
     other picture is taken for the only one enrolled; drawn as probe, it is wrong itself. The others are right."""
     x_ND = torch.eye(2).repeat_interleave(2, dim=0)
     x_ND[0] = torch.nan
-    result = protocol(x_ND, torch.tensor([0, 0, 1, 1]), trials=50)  # type: ignore[operator]
+    labels_N = torch.tensor([0, 0, 1, 1])
+    result = recognize(space(x_ND), labels_N, draws(labels_N, trials=50, seed=0))
     assert result.identifications == 100
     assert result.recognized.tolist() == [0, 0, result.probed[2], result.probed[3]]
     assert result.accuracy == pytest.approx(0.5)
@@ -164,3 +140,15 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
 def test_too_few_identities_are_refused(labels: list[int], ways: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         one_shot(torch.eye(4)[: len(labels)], torch.tensor(labels), ways=ways)
+
+
+def test_by_default_no_more_trials_than_their_comparisons_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four identities, 13 pictures: 4 x 9 comparisons a trial, as in what is drawn."""
+    labels_N = scattered([5, 1, 3, 4])[1]
+    for allowed, trials in ((10_000, 200), (200 * 36, 200), (200 * 36 - 1, 199), (36, 1), (5, 1)):
+        monkeypatch.setattr(module, "COMPARISONS", allowed)
+        assert affordable_trials(labels_N, 200) == trials
+        compared = sum(
+            len(enrolled_C) * len(probes_M) for enrolled_C, probes_M in draws(labels_N, trials=trials, seed=0)
+        )
+        assert compared <= allowed or trials == 1

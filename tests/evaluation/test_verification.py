@@ -11,9 +11,9 @@ from torch import Tensor
 from firstsight.errors import UserError
 from firstsight.evaluation import pairs as module
 from firstsight.evaluation.pairs import Pairs, picture_pairs
+from firstsight.evaluation.resampling import resampled_rates
 from firstsight.evaluation.verification import (
     operating_point,
-    resampled_rates,
     unsupported,
     verification,
     verify_pairs,

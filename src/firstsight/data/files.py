@@ -24,6 +24,9 @@ class Files(Protocol):
     def where(self, path: str) -> str:
         """What messages call this file."""
 
+    def size(self, path: str) -> int:
+        """Bytes of one file, unpacked; 0 if it is gone."""
+
     def stamp(self, path: str) -> str:
         """Text that changes when the file's content does."""
 
@@ -39,6 +42,12 @@ class FolderFiles:
 
     def where(self, path: str) -> str:
         return str(self.root / path)
+
+    def size(self, path: str) -> int:
+        try:
+            return (self.root / path).stat().st_size
+        except OSError:
+            return 0
 
     def stamp(self, path: str) -> str:
         where = self.root / path
@@ -78,10 +87,16 @@ class ZipFiles:
     def where(self, path: str) -> str:
         return f"{self.path}/{self.prefix}{path}"
 
+    def size(self, path: str) -> int:
+        return self._entry(path).file_size
+
     def stamp(self, path: str) -> str:
-        with self._lock:
-            entry = self._opened().getinfo(self.prefix + path)
+        entry = self._entry(path)
         return f"{path} {entry.file_size} {entry.CRC:08x}"
+
+    def _entry(self, path: str) -> zipfile.ZipInfo:
+        with self._lock:
+            return self._opened().getinfo(self.prefix + path)
 
     def _opened(self) -> zipfile.ZipFile:
         if self._handle is None or self._owner != os.getpid():  # a fork shares the file's offset with its parent

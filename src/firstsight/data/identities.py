@@ -92,8 +92,9 @@ def open_pictures(path: str | Path) -> PictureSet:
 
 
 def listing_digest(pictures: PictureSet) -> str:
-    """SHA-256 (hex) of the paths inside a set: the same wherever it lies, as a folder or as a zip."""
-    listed = "\n".join(sorted(pictures.paths))
+    """SHA-256 (hex) of the paths inside a set and the sizes of the files: the same wherever it lies, as a folder or as
+    a zip. Pictures edited so that none changes its size are not noticed."""
+    listed = "\n".join(f"{path} {pictures.files.size(path)}" for path in sorted(pictures.paths))
     return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from firstsight.data.cache import Skipped
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, cluster_bootstrap, percentile_interval
 from firstsight.evaluation.embedded import far_name, with_interval
@@ -13,8 +14,8 @@ from firstsight.evaluation.episodes import EpisodesEvaluation
 from firstsight.evaluation.folds import PairsEvaluation
 from firstsight.evaluation.pairs import resampled_pairs
 from firstsight.evaluation.protocols import Evaluation
+from firstsight.evaluation.resampling import resampled_rates
 from firstsight.evaluation.retrieval import RetrievalEvaluation
-from firstsight.evaluation.verification import resampled_rates
 
 Comparable = Evaluation | PairsEvaluation | EpisodesEvaluation | RetrievalEvaluation
 
@@ -30,6 +31,15 @@ class Comparison:
     one: Comparable
     other: Comparable
     differences: dict[str, tuple[float, Interval]]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The pictures that either model could not embed; the reasons name the model."""
+        reasons: dict[str, list[str]] = {}
+        for evaluation in (self.one, self.other):
+            for path, reason in evaluation.skipped:
+                reasons.setdefault(path, []).append(f"{evaluation.model.name}: {reason.removesuffix('.')}")
+        return tuple(Skipped(path, "; ".join(named)) for path, named in reasons.items())
 
     def verdict(self) -> str:
         """Which model recognizes better, if the interval of the difference leaves no doubt."""

@@ -13,8 +13,9 @@ from firstsight.data.identities import PictureSet
 from firstsight.data.runs import RunSet
 from firstsight.errors import UserError
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
-from firstsight.evaluation.identification import Draw, OneShot, PixelSpace, TemplateSpace, recognize
+from firstsight.evaluation.identification import Draw, OneShot, TemplateSpace, recognize
 from firstsight.evaluation.pairs import drawn_pairs
+from firstsight.evaluation.pixels import by_pixels, pixel_figures
 from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, verification_figures, verify_pairs
 from firstsight.models.folder import Model
@@ -26,7 +27,7 @@ class EpisodesEvaluation(Embedded):
 
     protocol: str
     one_shot: OneShot
-    pixels: OneShot
+    pixels: OneShot | None
     verification: Verification
     """Of the probes and what they met in their episodes."""
     clusters: Int64[Tensor, "N"]
@@ -41,7 +42,7 @@ class EpisodesEvaluation(Embedded):
             **self.about(self.protocol),
             **with_interval("accuracy", found.accuracy, found.interval),
             "error": 1 - found.accuracy,
-            **with_interval("pixel_accuracy", self.pixels.accuracy, self.pixels.interval),
+            **pixel_figures(self.pixels),
             "confidence": CONFIDENCE,
             **verification_figures(self.verification),
             **self.counts(),
@@ -167,16 +168,13 @@ def _evaluation(
     details: dict[str, Any],
     on_progress: OnProgress,
 ) -> EpisodesEvaluation:
-    found, pixels = (
-        recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit, on_progress=on_progress)
-        for space in (TemplateSpace(embedded.embeddings), PixelSpace(embedded.as_pixels()))
-    )
+    space = TemplateSpace(embedded.embeddings)
     pairs = drawn_pairs(embedded.embeddings, embedded.labels, drawn)
     return EpisodesEvaluation(
         **vars(embedded),
         protocol=protocol,
-        one_shot=found,
-        pixels=pixels,
+        one_shot=recognize(space, embedded.labels, drawn, clusters_N=clusters_N, unit=unit, on_progress=on_progress),
+        pixels=by_pixels(embedded, drawn, clusters_N=clusters_N, unit=unit, on_progress=on_progress),
         verification=verify_pairs(pairs, own=embedded.model.config.operating_point),
         clusters=clusters_N,
         unit=unit,

@@ -1,6 +1,6 @@
 """Who is it, of those seen once? Some pictures are enrolled, others are to be recognized, over many drawings of lots.
 
-N pictures, D embedding, F pixels of a picture, C pictures enrolled, M probes, P pairs.
+N pictures, D embedding, C pictures enrolled, M probes, P pairs.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,6 @@ from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.pairs import pair_distances, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
-from firstsight.functional.distances import squared_distances
 from firstsight.models.folder import Model
 from firstsight.recognition.gallery import Gallery
 
@@ -26,8 +25,8 @@ Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
 """One trial, by index: the pictures to enroll (C), ordered by label, and the probes (M)."""
 PROBES_AT_ONCE = 4096
 """Probes searched between two words on the progress."""
-DISTANCES_AT_ONCE = 1 << 24
-"""Distances held at a time: 64 MiB in fp32."""
+COMPARISONS = 10_000_000_000
+"""Of probes with the enrolled, in all trials of a protocol that was not told how many: minutes on two cores."""
 
 
 @dataclass(frozen=True)
@@ -119,39 +118,6 @@ class TemplateSpace:
         return pair_distances(self._x_ND, one_P, other_P)
 
 
-class PixelSpace:
-    """The baseline without learning: squared distances of pixels. A row of NaN could not be read."""
-
-    stage = "Nearest pixels"
-
-    def __init__(self, pixels_NF: Float[Tensor, "N F"], *, at_once: int = 4096) -> None:
-        self.readable = pixels_NF.isfinite().all(1)
-        self._pixels_NF = pixels_NF
-        # of few pictures all distances are computed once, not anew in each trial
-        self._d_NN = squared_distances(pixels_NF, pixels_NF) if len(pixels_NF) <= at_once else None
-
-    def nearest(self, drawn: Sequence[Draw], on_done: Callable[[int], None]) -> list[NDArray[np.int64]]:
-        found = []
-        for enrolled_C, probes_M in drawn:
-            parts = []
-            for lot_B in torch.split(torch.from_numpy(probes_M), max(1, DISTANCES_AT_ONCE // len(enrolled_C))):
-                parts.append(self._nearest(torch.from_numpy(enrolled_C), lot_B))
-                on_done(len(lot_B))
-            found.append(np.concatenate(parts))
-        return found
-
-    def _nearest(self, enrolled_C: Int64[Tensor, "C"], probes_M: Int64[Tensor, "M"]) -> NDArray[np.int64]:
-        if self._d_NN is not None:
-            d_MC = self._d_NN[probes_M[:, None], enrolled_C]
-        else:
-            d_MC = squared_distances(self._pixels_NF[probes_M], self._pixels_NF[enrolled_C])
-        least_M, place_M = d_MC.nan_to_num(nan=torch.inf).min(1)
-        return np.asarray(torch.where(least_M.isfinite(), place_M, -1).numpy())
-
-    def distances(self, one_P: Int64[Tensor, "P"], other_P: Int64[Tensor, "P"]) -> Float[Tensor, "P"]:
-        return (self._pixels_NF[one_P] - self._pixels_NF[other_P]).square().sum(1)
-
-
 def one_shot(
     x_ND: Float[Tensor, "N D"],
     labels_N: Int64[Tensor, "N"],
@@ -181,20 +147,6 @@ def one_shot(
     return recognize(TemplateSpace(x_ND), labels_N, drawn, on_progress=on_progress)
 
 
-def pixel_one_shot(
-    pixels_NF: Float[Tensor, "N F"],
-    labels_N: Int64[Tensor, "N"],
-    *,
-    trials: int = 200,
-    seed: int = 0,
-    ways: int | None = None,
-    on_progress: OnProgress = silent,
-) -> OneShot:
-    """`one_shot` with the same draws, but the nearest picture by its pixels."""
-    drawn = draws(labels_N, trials=trials, seed=seed, ways=ways)
-    return recognize(PixelSpace(pixels_NF), labels_N, drawn, on_progress=on_progress)
-
-
 def draws(labels_N: Int64[Tensor, "N"], *, trials: int, seed: int, ways: int | None = None) -> list[Draw]:
     """For each trial the pictures to enroll, one of each identity drawn, and the probes: all their other pictures."""
     labels = labels_N.numpy()
@@ -218,6 +170,12 @@ def draws(labels_N: Int64[Tensor, "N"], *, trials: int, seed: int, ways: int | N
         candidates[enrolled_C] = False
         drawn.append((enrolled_C, np.flatnonzero(candidates)))
     return drawn
+
+
+def affordable_trials(labels_N: Int64[Tensor, "N"], most: int) -> int:
+    """The default number of trials: `most`, or what `COMPARISONS` allow of all identities enrolled; 1 at least."""
+    enrolled = len(labels_N.unique())
+    return max(1, min(most, COMPARISONS // max(1, enrolled * (len(labels_N) - enrolled))))
 
 
 def recognize(

@@ -20,7 +20,13 @@ from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, far_name, with_interval
-from firstsight.evaluation.identification import Mistake, TemplateSpace, confusions_of, worst_mistakes
+from firstsight.evaluation.identification import (
+    Mistake,
+    TemplateSpace,
+    affordable_trials,
+    confusions_of,
+    worst_mistakes,
+)
 from firstsight.evaluation.pairs import Pairs, pair_distances
 from firstsight.evaluation.probes import Identifications, Probes, joined
 from firstsight.evaluation.progress import OnProgress, counter, silent
@@ -126,7 +132,7 @@ def evaluate_open_set(
     model: Model,
     pictures: PictureSet,
     *,
-    trials: int = 100,
+    trials: int | None = None,
     seed: int = 0,
     threshold: float | None = None,
     on_progress: OnProgress = silent,
@@ -136,7 +142,7 @@ def evaluate_open_set(
     Args:
         model: what to measure.
         pictures: of identities that it was not trained on.
-        trials: random choices of who is enrolled, and with which picture.
+        trials: random choices of who is enrolled, and with which picture; 100, of very many pictures fewer.
         seed: of these choices.
         threshold: where decisions are taken; by default the model's own operating point.
         on_progress: hears how far each stage is.
@@ -149,6 +155,7 @@ def evaluate_open_set(
     if threshold is None and model.config.operating_point is not None:
         threshold = model.config.operating_point.threshold
     x_ND, labels_N = embedded.embeddings, embedded.labels
+    trials = affordable_trials(labels_N, 100) if trials is None else trials
     found = open_set(x_ND, labels_N, trials=trials, seed=seed, threshold=threshold, on_progress=on_progress)
     return OpenSetEvaluation(**vars(embedded), open_set=found)
 

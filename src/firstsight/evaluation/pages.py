@@ -12,9 +12,11 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from firstsight.data.cache import Skipped
 from firstsight.evaluation import cloud, plots, sheets
 from firstsight.evaluation.embedded import Embedded
-from firstsight.evaluation.identification import draws
+from firstsight.evaluation.identification import OneShot, draws
+from firstsight.evaluation.pixels import LEFT_OUT
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Headline, Plot, Section, Table, write_report
 from firstsight.evaluation.sections import (
@@ -62,7 +64,7 @@ def write_evaluation(
         tables=[
             figures_table(evaluation),
             *lookalike_tables(evaluation, evaluation.one_shot),
-            *skipped_tables(evaluation),
+            *skipped_tables(evaluation.skipped),
         ],
         sections=[
             *before,
@@ -80,11 +82,12 @@ def write_evaluation(
 def headlines(evaluation: Evaluation) -> list[Headline]:
     """One-shot accuracy beside that of pixels, the area under the curve, and the tightest VAL@FAR supported."""
     found, result = evaluation.one_shot, evaluation.verification
+    pixels = percent(evaluation.pixels.accuracy) if evaluation.pixels else "left out"
     tiles = [
         Headline(
             f"One-shot accuracy among {found.ways} identities",
             percent(found.accuracy),
-            f"{between(found.interval)}; nearest pixels: {percent(evaluation.pixels.accuracy)}",
+            f"{between(found.interval)}; nearest pixels: {pixels}",
         ),
         Headline("ROC AUC", f"{result.auc:.3f}", f"{len(result.pairs.same):,} pairs of pictures"),
     ]
@@ -99,22 +102,29 @@ def headlines(evaluation: Evaluation) -> list[Headline]:
 
 def figures_table(evaluation: Evaluation) -> Table:
     """All figures with their intervals, and why some are missing."""
-    found, pixels, result = evaluation.one_shot, evaluation.pixels, evaluation.verification
+    found, result = evaluation.one_shot, evaluation.verification
     point = evaluation.operating_point
     rows = [
         ["One-shot accuracy", percent(found.accuracy), between(found.interval)],
-        ["The same by nearest pixels", percent(pixels.accuracy), between(pixels.interval)],
+        pixel_row(evaluation.pixels),
     ]
     val, refused = val_rows(result)
+    left_out = "" if evaluation.pixels else f"{LEFT_OUT} "
     threshold = ["Threshold for these data", f"{point.threshold:.3f}", f"at FAR {plots.share_label(point.target)}"]
     return Table(
         "Figures",
         f"{len(evaluation.pictures.names):,} identities, {len(evaluation.pictures):,} pictures; one-shot: "
         f"{found.trials} random choices of the one picture enrolled, {found.identifications:,} identifications; "
-        f"{len(result.pairs.same):,} pairs. {INTERVALS} {refused}".strip(),
+        f"{len(result.pairs.same):,} pairs. {left_out}{INTERVALS} {refused}".strip(),
         ["", "Measured", "95 % interval"],
         [*rows, *val, threshold],
     )
+
+
+def pixel_row(pixels: OneShot | None) -> list[str]:
+    """The baseline without learning."""
+    name = "The same by nearest pixels"
+    return [name, percent(pixels.accuracy), between(pixels.interval)] if pixels else [name, "–", "left out"]
 
 
 def val_rows(result: Verification) -> tuple[list[list[str]], str]:
@@ -136,12 +146,12 @@ def val_rows(result: Verification) -> tuple[list[list[str]], str]:
     return rows, next((val.refused for val in result.val_at_far if val.refused), "")
 
 
-def skipped_tables(embedded: Embedded) -> list[Table]:
+def skipped_tables(skipped: Sequence[Skipped]) -> list[Table]:
     """The pictures that could not be read, if any: they counted as mistakes."""
-    if not embedded.skipped:
+    if not skipped:
         return []
-    rows = [[path, reason] for path, reason in embedded.skipped[:MOST_SHOWN]]
-    caption = f"{len(embedded.skipped)} in all. Each counts as a mistake: nothing was left out of the figures."
+    rows = [[path, reason] for path, reason in skipped[:MOST_SHOWN]]
+    caption = f"{len(skipped)} in all. Each counts as a mistake: nothing was left out of the figures."
     return [Table("Pictures that could not be read", caption, ["Picture", "Why"], rows)]
 
 

@@ -18,8 +18,8 @@ FARTHEST = 4.0
 MAX_PAIRS = 2_000_000
 PAIRS_OF_TWO_IDENTITIES = 100
 """Ten pictures of each: further pairs of the same two identities say little more about strangers."""
-WHOLE_MATRIX = 1 << 24
-"""Distances of all pictures to all are computed at once up to this many: 64 MiB."""
+DISTANCES_AT_ONCE = 1 << 24
+"""Distances held at a time, beside those of pairs: 64 MiB in fp32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def pair_distances(
 ) -> Float[Tensor, "P"]:
     """Squared L2 distances of the int8 templates of pairs; 4 where a row of the pair is NaN."""
     q_ND, embedded_N = templates(x_ND)
-    if len(q_ND) ** 2 <= WHOLE_MATRIX:
+    if len(q_ND) ** 2 <= DISTANCES_AT_ONCE:
         distance_P = template_distances(q_ND, q_ND)[left_P, right_P]
     else:
         blocks = zip(torch.split(left_P, 2**14), torch.split(right_P, 2**14), strict=True)

@@ -13,7 +13,8 @@ from firstsight.evaluation.embedded import Embedded, far_name
 from firstsight.evaluation.episodes import EpisodesEvaluation
 from firstsight.evaluation.folds import PairsEvaluation
 from firstsight.evaluation.open_set import OpenSet, OpenSetEvaluation
-from firstsight.evaluation.pages import INTERVALS, MOST_SHOWN, footer, skipped_tables, val_rows
+from firstsight.evaluation.pages import INTERVALS, MOST_SHOWN, footer, pixel_row, skipped_tables, val_rows
+from firstsight.evaluation.pixels import LEFT_OUT
 from firstsight.evaluation.report import Headline, Plot, Section, Table, write_report
 from firstsight.evaluation.retrieval import RetrievalEvaluation
 from firstsight.evaluation.sections import (
@@ -62,7 +63,7 @@ def write_protocol(
         summary=summary,
         data={**evaluation.to_json(), **(data or {})},
         headlines=[Headline(table.rows[0][0], table.rows[0][1], f"95 % interval {table.rows[0][2]}")],
-        tables=[table, *_further_tables(evaluation), *skipped_tables(evaluation)],
+        tables=[table, *_further_tables(evaluation), *skipped_tables(evaluation.skipped)],
         sections=_sections(evaluation),
         footer=footer(evaluation),
     )
@@ -90,7 +91,7 @@ def write_comparison(
         summary=summary,
         data={**comparison.to_json(), **(data or {})},
         headlines=[Headline(f"Difference of {table.rows[0][0]}, in points", table.rows[0][3], comparison.verdict())],
-        tables=[table],
+        tables=[table, *skipped_tables(comparison.skipped)],
         sections=[
             Section(
                 "Side by side",
@@ -131,7 +132,9 @@ def protocol_table(evaluation: ProtocolEvaluation) -> Table:
             f"{figures['trials']:,} {what} of {figures['ways']} identities, {figures['shots']} enrolled of each; "
             f"{figures['identifications']:,} identifications. Interval: {evaluation.one_shot.interval.method}, 95 %."
         )
-        rows = [_row("Accuracy", figures, "accuracy"), _row("The same by nearest pixels", figures, "pixel_accuracy")]
+        if evaluation.pixels is None:
+            caption += f" {LEFT_OUT}"
+        rows = [_row("Accuracy", figures, "accuracy"), pixel_row(evaluation.pixels)]
         return Table("Figures", caption, COLUMNS, rows)
     if isinstance(evaluation, RetrievalEvaluation):
         names = {"precision_at_1": "Precision@1", "r_precision": "R-precision", "map_at_r": "MAP@R"}

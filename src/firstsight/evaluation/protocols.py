@@ -9,7 +9,8 @@ from torch import Tensor
 from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
-from firstsight.evaluation.identification import OneShot, one_shot, pixel_one_shot
+from firstsight.evaluation.identification import OneShot, affordable_trials, draws, one_shot
+from firstsight.evaluation.pixels import by_pixels, pixel_figures
 from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, operating_point, verification, verification_figures
 from firstsight.models.folder import Model
@@ -19,11 +20,12 @@ from firstsight.models.folder import Model
 class Evaluation(Embedded):
     """One-shot identification and pairwise verification on one set of pictures.
 
-    The indices in `one_shot`, `pixels` (the baseline) and `verification` are those of the set.
+    The indices in `one_shot`, `pixels` (the baseline, None where it would take too long) and `verification` are those
+    of the set.
     """
 
     one_shot: OneShot
-    pixels: OneShot
+    pixels: OneShot | None
     verification: Verification
     operating_point: OperatingPoint
     seed: int
@@ -35,7 +37,7 @@ class Evaluation(Embedded):
             **self.about("one-shot and pairs"),
             **with_interval("accuracy", found.accuracy, found.interval),
             "error": 1 - found.accuracy,
-            **with_interval("pixel_accuracy", self.pixels.accuracy, self.pixels.interval),
+            **pixel_figures(self.pixels),
             **verification_figures(self.verification),
             "threshold": self.operating_point.threshold,
             "threshold_target_far": self.operating_point.target,
@@ -55,7 +57,7 @@ def evaluate(
     model: Model,
     pictures: PictureSet,
     *,
-    trials: int = 200,
+    trials: int | None = None,
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
@@ -64,7 +66,7 @@ def evaluate(
     Args:
         model: what to measure.
         pictures: of identities that the model was not trained on; the figures are worth nothing otherwise.
-        trials: random choices of the one picture that each identity is enrolled with.
+        trials: random choices of the one picture that each identity is enrolled with; 200, of very many pictures fewer.
         seed: of these choices.
         on_progress: hears how far each stage is.
 
@@ -74,10 +76,11 @@ def evaluate(
     require_identities(pictures, 2, with_pictures=2)
     embedded = embed(model, pictures, on_progress=on_progress)
     x_ND, labels_N = embedded.embeddings, embedded.labels
+    trials = affordable_trials(labels_N, 200) if trials is None else trials
     return Evaluation(
         **vars(embedded),
         one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed, on_progress=on_progress),
-        pixels=pixel_one_shot(embedded.as_pixels(), labels_N, trials=trials, seed=seed, on_progress=on_progress),
+        pixels=by_pixels(embedded, draws(labels_N, trials=trials, seed=seed), on_progress=on_progress),
         verification=verification(x_ND, labels_N, own=model.config.operating_point),
         operating_point=operating_point(x_ND, labels_N),
         seed=seed,

@@ -13,14 +13,8 @@ from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
-from firstsight.evaluation.identification import (
-    DISTANCES_AT_ONCE,
-    Mistake,
-    TemplateSpace,
-    confusions_of,
-    worst_mistakes,
-)
-from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.evaluation.identification import Mistake, TemplateSpace, confusions_of, worst_mistakes
+from firstsight.evaluation.pairs import DISTANCES_AT_ONCE, FARTHEST, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import Verification, verification, verification_figures
 from firstsight.functional.quantize import template_distances

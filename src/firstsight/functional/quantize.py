@@ -36,16 +36,6 @@ def quantize(x_BD: Float[Tensor, "B D"]) -> Int8[Tensor, "B D"]:
     return (x_BD / largest_B1 * 127).round().to(torch.int8)
 
 
-def dequantize(q_BD: Int8[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-    """The unit vectors q/‖q‖ that templates stand for, fp32.
-
-    Raises:
-        UserError: a template that is all zero.
-    """
-    length_B1 = _squared_lengths(q_BD).double().sqrt().unsqueeze(1)
-    return (q_BD / length_B1).float()
-
-
 def template_distances(q_MD: Int8[Tensor, "M D"], q_ND: Int8[Tensor, "N D"]) -> Float[Tensor, "M N"]:
     """Squared L2 distances (0 … 4) of the unit vectors that templates stand for, fp32.
 
@@ -71,13 +61,8 @@ def paired_distances(q_PD: Int8[Tensor, "P D"], r_PD: Int8[Tensor, "P D"]) -> Fl
     return (dots_P / squares_P.sqrt()).mul_(-2).add_(2).clamp_(min=0).float()
 
 
-def integer_dots(q_MD: Int8[Tensor, "M D"], q_ND: Int8[Tensor, "N D"]) -> Int64[Tensor, "M N"]:
-    """Exact dot products of templates of any length."""
-    return _whole_dots(q_MD, q_ND).long()
-
-
 def _whole_dots(q_MD: Int8[Tensor, "M D"], q_ND: Int8[Tensor, "N D"]) -> Float[Tensor, "M N"]:
-    """The same as whole numbers in floating point."""
+    """Exact dot products, as whole numbers in floating point."""
     dtype = torch.float32 if q_MD.shape[1] <= FLOAT32_EXACT_DIM else torch.float64
     with torch.autocast(q_MD.device.type, enabled=False):
         return q_MD.to(dtype) @ q_ND.to(dtype).T

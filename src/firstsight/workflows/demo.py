@@ -132,7 +132,7 @@ def _rows(unseen: Evaluation, everything: Evaluation) -> list[tuple[str, ...]]:
     both = (unseen, everything)
     rows: list[tuple[str, ...]] = [
         ("one-shot accuracy (mean of 200 choices)", *(percent(e.one_shot.accuracy) for e in both)),
-        ("nearest pixels, same choices", *(percent(e.pixels.accuracy) for e in both)),
+        ("nearest pixels, same choices", *(percent(e.to_json()["pixel_accuracy"]) for e in both)),
         ("ROC AUC", *(f"{e.verification.auc:.3f}" for e in both)),
     ]
     for vals in zip(*(e.verification.val_at_far for e in both), strict=True):

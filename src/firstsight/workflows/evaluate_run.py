@@ -113,16 +113,16 @@ def _opened(
 def _warning(model: Model, pictures: PictureSet) -> str:
     """What to say of a model that was trained on these data, or on a part of them; empty if it was not.
 
-    They are known by their place, or by their listing if they were moved or zipped.
+    They are known by their listing, also if they were moved or zipped. A set that was changed is known by its place.
     """
     trained = model.config.trained
-    same_place = Path(str(trained.get("data") or "nowhere")).resolve() == Path(pictures.source).resolve()
-    if not same_place and trained.get("listing") != listing_digest(pictures):
+    if trained.get("listing") == listing_digest(pictures):
+        seen = f"{trained.get('identities', 'some')} of the {len(pictures.names)} identities in {pictures.source}"
+    elif Path(str(trained.get("data") or "nowhere")).resolve() == Path(pictures.source).resolve():
+        seen = f"data called {trained['data']}, if not on these very files"
+    else:
         return ""
-    return (
-        f"Warning: {model.name} was trained on {trained.get('identities', 'some')} of the {len(pictures.names)} "
-        f"identities in {pictures.source}. What it has seen is no evidence: measure on other pictures."
-    )
+    return f"Warning: {model.name} was trained on {seen}. What it has seen is no evidence: measure on other pictures."
 
 
 def _threshold_note(model: Model) -> str:
@@ -168,4 +168,4 @@ def _compared(found: Comparison, pictures: PictureSet) -> Measured:
     about: dict[str, Any] = {"title": f"{found.one.model.name} against {found.other.model.name}", "data": seen}
     about["summary"] = " ".join([f"Measured on {pictures.source}.", *notes])
     write = partial(write_comparison, comparison=found, **about)
-    return Measured(found.to_json() | seen, comparison_table(found), found.one.skipped, write, notes)
+    return Measured(found.to_json() | seen, comparison_table(found), found.skipped, write, notes)

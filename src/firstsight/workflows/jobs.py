@@ -135,7 +135,7 @@ class EmbeddingJob:
             set_operating_point(model, evaluation.operating_point),
             evaluation.to_json(),
             pages.headlines(evaluation),
-            [pages.figures_table(evaluation), *pages.skipped_tables(evaluation)],
+            [pages.figures_table(evaluation), *pages.skipped_tables(evaluation.skipped)],
             [
                 pages.embedding_section(evaluation, self._untrained_ND),
                 pages.distance_section(evaluation),
