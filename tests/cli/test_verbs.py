@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,6 +138,11 @@ def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
     assert "One-shot accuracy" in answer.out
     assert f"report: {tmp_path}/run/report.html" in answer.out
     assert "Training: " in answer.err, "plain progress lines in a pipe"
+
+
+def test_train_says_whose_weights_it_kept(type: Type, photos: Path, tmp_path: Path) -> None:
+    answer = type("train", "--data", photos, "--out", tmp_path / "run", *SMALL, "--epochs", 2, "--patience", 1)
+    assert re.search(r"epoch 2; kept the weights of epoch [12] \(AUC [01]\.\d{3}\)\. The figures are", answer.out)
 
 
 def test_flags_go_before_the_recipe(type: Type, photos: Path, tmp_path: Path) -> None:

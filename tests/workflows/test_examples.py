@@ -415,6 +415,18 @@ def test_patience_ends_a_run_that_gets_no_better(plants: Path, tmp_path: Path) -
     run = learn(plants, tmp_path / "run", **GROUPS | {"learning_rate": 0.0}, target=("kind",), patience=2)
     assert {row["epoch"] for row in run.updates} == {1, 2, 3}
     assert (run.model.config.trained["epochs"], run.model.config.trained["best_epoch"]) == (3, 1)
+    measured = run.updates[-1]["held_out"]
+    said = f"stopped after epoch 3; kept the weights of epoch 1 (accuracy {measured:.3f}). The figures are somewhat opt"
+    assert run.kept.startswith(said)
+    assert said in (run.folder / "report.html").read_text()
+
+
+def test_only_a_run_with_patience_chooses_an_epoch(plants: Path, tmp_path: Path) -> None:
+    flags = GROUPS | {"learning_rate": 0.0, "target": ("kind",), "epochs": 2}
+    assert learn(plants, tmp_path / "plain", **flags).kept == ""
+    assert learn(plants, tmp_path / "patient", **flags, patience=2).kept.startswith(
+        "went on to the last, epoch 2; kept"
+    )
 
 
 def test_who_waits_sees_epoch_loss_and_the_last_held_out_figure(plants: Path, tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def _show(run: "Run") -> None:
         print_table(table.columns, table.rows, title=table.heading)
         console.print(table.caption, markup=False)
     _say_unreadable(run.job.unreadable)
+    if run.kept:
+        console.print(run.kept, markup=False)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
     if (run.folder / "tensorboard").exists():
         console.print(f"curves: tensorboard --logdir {run.folder / 'tensorboard'}", markup=False)

@@ -55,6 +55,20 @@ class Run:
         """Of an embedding, on held-out identities."""
         return self.outcome.evaluation
 
+    @property
+    def kept(self) -> str:
+        """Of a run with patience: when it ended, whose weights were kept, and what that does to its figures."""
+        trained = self.model.config.trained
+        if "best_epoch" not in trained:
+            return ""
+        best, epochs = trained["best_epoch"], trained["epochs"]
+        figure = next(row["held_out"] for row in self.updates if row["epoch"] == best and "held_out" in row)
+        ended = "stopped after" if epochs < self.recipe.training.epochs else "went on to the last,"
+        return (
+            f"{ended} epoch {epochs}; kept the weights of epoch {best} ({self.job.figure} {figure:.3f}). "
+            "The figures are somewhat optimistic: that epoch was chosen on these held-out data."
+        )
+
     def learning_section(self) -> Section:
         """The loss, and for triplets the share that is active, of each update."""
         loss_U = [row["loss"] for row in self.updates]
@@ -280,10 +294,11 @@ def _finish(
 def _write_report(run: Run) -> None:
     outcome = run.outcome
     measured = "Measured on held-out data." if outcome.figures else "Nothing was held out to measure on."
+    kept = f"Training {run.kept}" if run.kept else ""
     write_report(
         run.folder,
         title=f"firstsight train: {run.folder.name}",
-        summary=f"Learned from {run.recipe.data.path}. {measured}",
+        summary=f"Learned from {run.recipe.data.path}. {measured} {kept}".strip(),
         headlines=outcome.headlines,
         tables=outcome.tables,
         sections=[run.learning_section(), *outcome.sections],
