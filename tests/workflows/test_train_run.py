@@ -183,6 +183,14 @@ def test_a_run_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
     assert load_model(tmp_path / "run").identity == run.model.identity
 
 
+@pytest.mark.parametrize(("task", "verb"), [("embedding", "evaluate"), ("classification", "predict")])
+def test_a_finished_run_is_not_gone_on_with(photos: Path, tmp_path: Path, task: str, verb: str) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    said = rf"run is finished. Use it: firstsight {verb} --model .*run --data DATA; or name another --out.$"
+    with pytest.raises(UserError, match=said):
+        train(with_flags(Recipe(), data=str(photos), task=task), out=tmp_path / "run", resume=True)
+
+
 def test_a_read_only_place(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: Path, *_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")

@@ -1,5 +1,6 @@
 """From data to a model folder with its report: the `train` verb."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +123,7 @@ def train(
     """
     recipe = given_recipe(recipe)
     folder = Path(out)
-    _refuse_to_overwrite(folder, resume)
+    _refuse_to_overwrite(folder, recipe, resume)
     events = folder / "tensorboard" if tensorboard or (folder / "tensorboard").exists() else None
     if events:
         require_tensorboard()
@@ -185,9 +186,13 @@ def prepare(
     return job, network, device
 
 
-def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
+def _refuse_to_overwrite(folder: Path, recipe: Recipe, resume: bool) -> None:
     if (folder / "model").exists():
-        raise UserError(f"{folder} holds a run already.", hint="Name another --out, or remove the folder.")
+        if not resume:
+            raise UserError(f"{folder} holds a run already.", hint="Name another --out.")
+        verb = "evaluate" if recipe.data.task == "embedding" else "predict"
+        use = f"firstsight {verb} --model {shlex.quote(str(folder))} --data DATA"
+        raise UserError(f"The run in {folder} is finished.", hint=f"Use it: {use}; or name another --out.")
     begun = (folder / "checkpoint" / FILE).exists()
     if begun and not resume:
         raise UserError(
