@@ -201,6 +201,9 @@ def test_a_run_goes_on_from_its_folder_alone(type: Type, photos: Path, tmp_path:
     out = tmp_path / "run"
     out.mkdir()
     shutil.copy(tmp_path / "peer" / "recipe.toml", out)
+    refused = type("train", "--resume", "--out", out, "--epochs", 3, "--batch-size", 4)
+    said = "--resume follows the run's own recipe. Leave out --batch-size, --epochs."
+    assert (refused.code, " ".join(refused.err.split())) == (2, said)
     assert only(type("train", "--resume", "--out", out, "--json").out)["model_identity"] == figures["model_identity"]
     shutil.rmtree(out / "model")
     assert only(type(*words, "--resume", "--out", out).out)["model_identity"] == figures["model_identity"]
@@ -270,6 +273,7 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("train",), "--out"),
         (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
         (("train", "--resume", "--out", "x"), "There is no run in x to go on with. Begin one: firstsight train --data"),
+        (("train", "--resume", "--out", "x", "--epochs", "3"), "There is no run in x to go on with. Begin one: firsts"),
         (("train", "--resume"), "Where is the run to be written? Add --out runs/mine."),
         (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
         (

@@ -41,10 +41,8 @@ def train(
 
     _refuse_beside_a_trial(dry_run=dry_run, overfit=overfit is not None, resume=resume, tensorboard=tensorboard)
     given = {flag: value for flag, value in flags.items() if value is not None}
-    if resume and out and recipe is None and not given:
-        from firstsight.workflows.train_run import recipe_of_run
-
-        resolved = recipe_of_run(out)
+    if resume and out and recipe is None and "data" not in given:
+        resolved = _own_recipe(out, given)
     else:
         resolved = with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
     if dry_run:
@@ -54,6 +52,17 @@ def train(
     if out is None:
         raise UserError("Where is the run to be written?", hint="Add --out runs/mine.")
     return _train(resolved, out, json, resume=resume, tensorboard=tensorboard)
+
+
+def _own_recipe(out: Path, given: dict[str, Any]) -> "Recipe":
+    """That of the run to be resumed, which no flag may change."""
+    from firstsight.workflows.train_run import recipe_of_run
+
+    recipe = recipe_of_run(out)
+    if given:
+        flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in given)
+        raise UserError("--resume follows the run's own recipe.", hint=f"Leave out {flags}.")
+    return recipe
 
 
 def _refuse_beside_a_trial(**given: bool) -> None:
