@@ -69,6 +69,8 @@ def test_what_a_setting_depends_on_is_a_setting_with_such_values() -> None:
         ({"network": "mlp", "norm": "batch"}, "--norm has no effect with --network mlp."),
         ({"optimizer": "sgd", "momentum": 0.5}, "--momentum has no effect with --optimizer sgd."),
         ({"val": "others", "holdout": 0.2}, "--holdout has no effect with --val others. Leave it out."),
+        ({"holdout_groups": ("greek", "latin"), "holdout": 0.3}, "--holdout has no effect with --holdout-groups greek "
+            "latin. Leave it out."),
         ({"output": "sigmoid"}, "--output has no effect with --task embedding."),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),

@@ -44,7 +44,7 @@ class Setting:
         """Its value."""
         return getattr(getattr(recipe, self.table), self.name)
 
-    def idle(self, recipe: Recipe) -> tuple[str, str] | None:
+    def idle(self, recipe: Recipe) -> tuple[str, Any] | None:
         """The flag, and its value in the recipe, with which this setting has no effect; None where it has one."""
         for flag, values in self.only.items():
             found = _by_flag()[flag].of(recipe)
@@ -156,10 +156,15 @@ def refuse_without_effect(recipe: Recipe, *, where: str = "the recipe") -> None:
             raise _without_effect(f"{where}: {setting.table}.{setting.name}", setting, *reason)
 
 
-def _without_effect(name: str, setting: Setting, flag: str, found: str) -> RecipeError:
-    fitting = [value for value in setting.only[flag] if value not in ("", "auto")]
-    hint = f"Leave it out, or take --{flag} {' or '.join(fitting)}." if fitting else "Leave it out."
-    return RecipeError(f"{name} has no effect with --{flag} {found}.", hint=hint)
+def _without_effect(name: str, setting: Setting, flag: str, found: Any) -> RecipeError:
+    fitting = [value for value in setting.only[flag] if value and value != "auto"]
+    hint = f"Leave it out, or take {_typed(flag, ' or '.join(fitting))}." if fitting else "Leave it out."
+    return RecipeError(f"{name} has no effect with {_typed(flag, found)}.", hint=hint)
+
+
+def _typed(flag: str, value: Any) -> str:
+    """A flag with its value, as on the command line."""
+    return f"--{flag.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def write_recipe(recipe: Recipe) -> str:
