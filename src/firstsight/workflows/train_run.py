@@ -19,7 +19,7 @@ from firstsight.models.device import pick_device
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.recipes import read_recipe, refuse_without_effect, write_recipe
-from firstsight.training.checkpoint import FILE, Place, how_to_resume
+from firstsight.training.checkpoint import FILE, Place, how_to_resume, interruptible
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import make_loss
@@ -115,6 +115,7 @@ def train(
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
         MissingExtra: TensorBoard is asked for, and not installed.
+        KeyboardInterrupt: its text says how to go on, or that nothing was saved yet.
 
     Example:
         >>> recipe = with_flags(Recipe(), data="photos", epochs=20)  # doctest: +SKIP
@@ -128,22 +129,23 @@ def train(
     if events:
         require_tensorboard()
     on_progress = on_progress if rank() == 0 else silent
-    job, network, device = prepare(recipe, network, on_progress)
-    try:
-        with joined_ranks(device):
-            network.to(device)
-            job.recipe = with_precision(job.recipe, network, device)
-            job.begin(network)
-            folder.mkdir(parents=True, exist_ok=True)
-            if rank() == 0:
-                for name in ("recipe.toml", "model", "report.html", "report.json"):
-                    remove_leftovers(folder / name)
-            place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
-            return _finish(network, job, folder, place, updates, warnings, on_progress)
-    except OSError as error:
-        raise StorageError(
-            f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
-        ) from error
+    with interruptible(folder):
+        job, network, device = prepare(recipe, network, on_progress)
+        try:
+            with joined_ranks(device):
+                network.to(device)
+                job.recipe = with_precision(job.recipe, network, device)
+                job.begin(network)
+                folder.mkdir(parents=True, exist_ok=True)
+                if rank() == 0:
+                    for name in ("recipe.toml", "model", "report.html", "report.json"):
+                        remove_leftovers(folder / name)
+                place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
+                return _finish(network, job, folder, place, updates, warnings, on_progress)
+        except OSError as error:
+            raise StorageError(
+                f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
+            ) from error
 
 
 def given_recipe(recipe: Recipe | str | Path) -> Recipe:
