@@ -408,3 +408,6 @@ def test_a_model_of_classes_is_not_enrolled_with(type: Type, photos: Path, tmp_p
     assert answer.code == 2
     assert "was trained for classification, and makes no embeddings" in answer.err
     assert type("predict", "--model", tmp_path / "run", "--data", photos / "p3").out.startswith("example,class,p0,p1")
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n")
+    measured = type("evaluate", "--model", tmp_path / "run", "--data", tmp_path / "rows.csv")
+    assert (measured.code, "run was trained for classification, and makes no embeddings" in measured.err) == (2, True)
