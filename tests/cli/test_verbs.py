@@ -140,6 +140,21 @@ def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
     assert "Training: " in answer.err, "plain progress lines in a pipe"
 
 
+def test_train_says_which_cells_were_empty(type: Type, tmp_path: Path) -> None:
+    """Each once, of the learned and of the held-out rows together; and of held-out rows of their own as well."""
+    (tmp_path / "rows.csv").write_text("a,b,c,y\n" + "1,,3,1\n" * 6 + ",2,5,2\n" * 4)
+    (tmp_path / "val.csv").write_text("a,b,c,y\n1,,3,1\n1,2,5,2\n")
+    words = ("train", "--task", "regression", "--data", tmp_path / "rows.csv", "--target", "y", "--network", "mlp")
+    words = (*words, "--epochs", 1)
+    split = type(*words, "--out", tmp_path / "split")
+    said = "empty cells, filled with the mean of their column: {} of a, {} of b\n"
+    assert split.err.count("empty cells") == 1
+    assert said.format(4, 6) in split.err
+    assert said.format(4, 7) in type(*words, "--out", tmp_path / "own", "--val", tmp_path / "val.csv").err
+    assert only(type(*words, "--out", tmp_path / "json", "--json").out)["empty_cells"] == 10
+    assert "empty" not in type(*words, "--out", tmp_path / "full", "--features", "c").err
+
+
 def test_train_says_whose_weights_it_kept(type: Type, photos: Path, tmp_path: Path) -> None:
     answer = type("train", "--data", photos, "--out", tmp_path / "run", *SMALL, "--epochs", 2, "--patience", 1)
     assert re.search(r"epoch 2; kept the weights of epoch [12] \(AUC [01]\.\d{3}\)\. The figures are", answer.out)

@@ -94,6 +94,7 @@ def _show(run: "Run") -> None:
         print_table(table.columns, table.rows, title=table.heading)
         console.print(table.caption, markup=False)
     _say_unreadable(run.job.unreadable)
+    _say_empty(run.job.empty_cells)
     if run.kept:
         console.print(run.kept, markup=False)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
@@ -138,6 +139,12 @@ def _overfit(recipe: "Recipe", examples: int, json: bool) -> int:
 
 def _warn(warning: str) -> None:
     err.print(warning, style="yellow", markup=False)
+
+
+def _say_empty(cells: dict[str, int]) -> None:
+    if cells:
+        columns = ", ".join(f"{count:,} of {name}" for name, count in cells.items())
+        err.print(f"empty cells, filled with the mean of their column: {columns}", markup=False)
 
 
 def _say_unreadable(pictures: Iterable[tuple[str, str]]) -> None:
