@@ -65,6 +65,7 @@ def open_examples(recipe: Recipe, on_progress: OnProgress) -> tuple[Examples, Ex
         return _open_rows(recipe)
     if data.task == "regression":
         raise RecipeError("Regression needs rows.", hint="Give a CSV file and --target COLUMN.")
+    _refuse_folder_of_idx(data.path)
     learned = _open_pictures(data.path, recipe.preprocessing, on_progress)
     if data.val:
         held_out = _open_pictures(data.val, learned.preprocessing, on_progress)
@@ -179,6 +180,13 @@ def _open_pictures(path: str, preprocessing: Preprocessing, on_progress: OnProgr
     packed = packed_pictures(pictures, preprocessing, on_progress=stage(on_progress, "Reading pictures"))
     labels_N = torch.tensor(packed.kept.labels)
     return Examples(packed.pixels_NCHW, labels_N, labels_N, packed.kept.names, preprocessing, unreadable=packed.skipped)
+
+
+def _refuse_folder_of_idx(path: str) -> None:
+    """Name the file that was meant, of pictures to learn from if there is one."""
+    files = sorted(Path(path).glob("*idx3-ubyte*"), key=lambda file: ("train" not in file.name, file.name))
+    if files:
+        raise DataError(f"{path} is a folder of IDX files, and one of them is needed.", hint=f"Give --data {files[0]}.")
 
 
 def _open_idx(path: str, preprocessing: Preprocessing) -> Examples:
