@@ -69,6 +69,8 @@ def test_what_a_setting_depends_on_is_a_setting_with_such_values() -> None:
         ({"network": "mlp", "norm": "batch"}, "--norm has no effect with --network mlp."),
         ({"optimizer": "sgd", "momentum": 0.5}, "--momentum has no effect with --optimizer sgd."),
         ({"val": "others", "holdout": 0.2}, "--holdout has no effect with --val others. Leave it out."),
+        ({"holdout_groups": ("greek", "latin"), "holdout": 0.3}, "--holdout has no effect with --holdout-groups greek "
+            "latin. Leave it out."),
         ({"output": "sigmoid"}, "--output has no effect with --task embedding."),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
@@ -109,9 +111,9 @@ def test_what_flags_deprive_of_its_effect_goes_back_to_its_default() -> None:
         ({"zzz": {}}, "there is no setting zzz. Known: data, preprocessing"),
         ({"training": {"epochs": "many"}}, "training.epochs = 'many' is wrong: input should be a valid integer."),
         ({"training": {"epochs": 1.5}}, "training.epochs = 1.5 is wrong"),
-        ({"training": {"epochs": 0}}, "training.epochs = 0 is below 1."),
+        ({"training": {"epochs": 0}}, "training.epochs = 0 is below 1. Give 1 or more."),
         ({"network": {"channels": [8, -3]}}, "network.channels = -3 is below 1."),
-        ({"optimizer": {"momentum": 1.0}}, "optimizer.momentum = 1.0 is above 0.9999."),
+        ({"optimizer": {"momentum": 1.0}}, "optimizer.momentum = 1 is above 0.9999. Give 0 to 0.9999."),
         ({"loss": {"select": "al"}}, "loss.select = 'al' is wrong: input should be 'all', 'semihard'"),
         ({"training": 3}, "training = 3 is wrong: input should be an object."),
         ({"network": {"channels": [8, "x"]}}, "network.channels.1 = 'x' is wrong"),
@@ -129,8 +131,26 @@ def test_a_whole_number_is_a_number() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_rate_that_is_no_number(value: float) -> None:
-    with pytest.raises(RecipeError, match=r"learning_rate = (nan|inf) is (not a finite number|wrong)"):
+    with pytest.raises(RecipeError, match=r"^--learning-rate (nan|inf) is not a finite number|= (nan|inf) is wrong"):
         with_flags(Recipe(), learning_rate=value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"elastic": -1.0}, "--elastic -1 is below 0. Give 0 to 10."),
+        ({"augment": 11}, "--augment 11 is above 10. Give 0 to 10."),
+        ({"epochs": 0}, "--epochs 0 is below 1. Give 1 or more."),
+        ({"task": "regression", "batch_size": 0}, "--batch-size 0 is below 1. Give 1 or more."),
+        ({"channels": (8, -3)}, "--channels -3 is below 1. Give 1 or more."),
+        ({"momentum": 1.0}, "--momentum 1 is above 0.9999. Give 0 to 0.9999."),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value),
+)
+def test_a_flag_out_of_range_is_named_as_it_is_typed(flags: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        with_flags(Recipe(), **flags)
+    assert str(error.value) == said
 
 
 def test_an_unknown_flag_is_refused() -> None:

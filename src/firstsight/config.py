@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Only = Mapping[str, tuple[str, ...]]
+Only = Mapping[str, tuple[Any, ...]]
 """Flags, and the values of each with which a setting has an effect."""
 EXAMPLES: Only = {"task": ("classification", "regression")}
 IDENTITIES: Only = {"task": ("embedding",)}
@@ -48,7 +48,7 @@ class Data:
         "Share held out where no val is given: of the identities (embedding) or of the examples.",
         low=0,
         high=0.9,
-        only={"val": ("",)},
+        only={"val": ("",), "holdout_groups": ((),)},
     )
     target: tuple[str, ...] = option((), "Columns of a CSV file to predict.", only=EXAMPLES)
     features: tuple[str, ...] = option(

@@ -40,11 +40,17 @@ class Setting:
         ]
         return f"{self.help} Only with {', '.join(others)}." if others else self.help
 
+    @property
+    def range(self) -> str:
+        """Of its numbers, in words."""
+        low = f"{self.low:g}" if self.low is not None else ""
+        return f"{low} to {self.high:g}" if self.high is not None else f"{low} or more"
+
     def of(self, recipe: Recipe) -> Any:
         """Its value."""
         return getattr(getattr(recipe, self.table), self.name)
 
-    def idle(self, recipe: Recipe) -> tuple[str, str] | None:
+    def idle(self, recipe: Recipe) -> tuple[str, Any] | None:
         """The flag, and its value in the recipe, with which this setting has no effect; None where it has one."""
         for flag, values in self.only.items():
             found = _by_flag()[flag].of(recipe)
@@ -84,22 +90,21 @@ def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Reci
     """
     recipe: Recipe = checked(Recipe, tables, where=where)
     for setting in settings():
-        value = setting.of(recipe)
-        for number in value if isinstance(value, tuple) else (value,):
-            _refuse_out_of_range(setting, number, where)
+        _refuse_out_of_range(setting, recipe, f"{where}: {setting.table}.{setting.name} =")
     return recipe
 
 
-def _refuse_out_of_range(setting: Setting, value: Any, where: str) -> None:
-    if isinstance(value, str):
-        return
-    name = f"{where}: {setting.table}.{setting.name} = {value}"
-    if not math.isfinite(value):
-        raise RecipeError(f"{name} is not a finite number.")
-    if setting.low is not None and value < setting.low:
-        raise RecipeError(f"{name} is below {setting.low}.")
-    if setting.high is not None and value > setting.high:
-        raise RecipeError(f"{name} is above {setting.high}.")
+def _refuse_out_of_range(setting: Setting, recipe: Recipe, name: str) -> None:
+    low, high, values = setting.low, setting.high, setting.of(recipe)
+    for value in values if isinstance(values, tuple) else (values,):
+        if isinstance(value, str):
+            continue
+        if not math.isfinite(value):
+            raise RecipeError(f"{name} {value} is not a finite number.")
+        if low is not None and value < low:
+            raise RecipeError(f"{name} {value:.12g} is below {low:g}.", hint=f"Give {setting.range}.")
+        if high is not None and value > high:
+            raise RecipeError(f"{name} {value:.12g} is above {high:g}.", hint=f"Give {setting.range}.")
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -136,10 +141,12 @@ def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
         if flag not in by_flag:
             raise _wrong_key(flag, list(by_flag), "the flags")
         tables[by_flag[flag].table][by_flag[flag].name] = value
-    combined = recipe_from(tables, where="the flags")
+    combined: Recipe = checked(Recipe, tables, where="the flags")
+    for flag in flags:
+        _refuse_out_of_range(by_flag[flag], combined, _typed(flag))
     for setting in by_flag.values():
         if (reason := setting.idle(combined)) and setting.flag in flags:
-            raise _without_effect(f"--{setting.flag.replace('_', '-')}", setting, *reason)
+            raise _without_effect(_typed(setting.flag), setting, *reason)
         if reason and not setting.idle(recipe):
             tables[setting.table][setting.name] = setting.default
     return recipe_from(tables, where="the flags")
@@ -156,10 +163,16 @@ def refuse_without_effect(recipe: Recipe, *, where: str = "the recipe") -> None:
             raise _without_effect(f"{where}: {setting.table}.{setting.name}", setting, *reason)
 
 
-def _without_effect(name: str, setting: Setting, flag: str, found: str) -> RecipeError:
-    fitting = [value for value in setting.only[flag] if value not in ("", "auto")]
-    hint = f"Leave it out, or take --{flag} {' or '.join(fitting)}." if fitting else "Leave it out."
-    return RecipeError(f"{name} has no effect with --{flag} {found}.", hint=hint)
+def _without_effect(name: str, setting: Setting, flag: str, found: Any) -> RecipeError:
+    fitting = [value for value in setting.only[flag] if value and value != "auto"]
+    hint = f"Leave it out, or take {_typed(flag, ' or '.join(fitting))}." if fitting else "Leave it out."
+    return RecipeError(f"{name} has no effect with {_typed(flag, found)}.", hint=hint)
+
+
+def _typed(flag: str, value: Any = "") -> str:
+    """A flag, with its value if one is given, as on the command line."""
+    words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"--{flag.replace('_', '-')} {words}".rstrip()
 
 
 def write_recipe(recipe: Recipe) -> str:

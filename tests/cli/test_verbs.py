@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -141,6 +142,26 @@ def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
     assert "Training: " in answer.err, "plain progress lines in a pipe"
 
 
+def test_train_says_which_cells_were_empty(type: Type, tmp_path: Path) -> None:
+    """Each once, of the learned and of the held-out rows together; and of held-out rows of their own as well."""
+    (tmp_path / "rows.csv").write_text("a,b,c,y\n" + "1,,3,1\n" * 6 + ",2,5,2\n" * 4)
+    (tmp_path / "val.csv").write_text("a,b,c,y\n1,,3,1\n1,2,5,2\n")
+    words = ("train", "--task", "regression", "--data", tmp_path / "rows.csv", "--target", "y", "--network", "mlp")
+    words = (*words, "--epochs", 1)
+    split = type(*words, "--out", tmp_path / "split")
+    said = "empty cells, filled with the mean of their column: {} of a, {} of b\n"
+    assert split.err.count("empty cells") == 1
+    assert said.format(4, 6) in split.err
+    assert said.format(4, 7) in type(*words, "--out", tmp_path / "own", "--val", tmp_path / "val.csv").err
+    assert only(type(*words, "--out", tmp_path / "json", "--json").out)["empty_cells"] == 10
+    assert "empty" not in type(*words, "--out", tmp_path / "full", "--features", "c").err
+
+
+def test_train_says_whose_weights_it_kept(type: Type, photos: Path, tmp_path: Path) -> None:
+    answer = type("train", "--data", photos, "--out", tmp_path / "run", *SMALL, "--epochs", 2, "--patience", 1)
+    assert re.search(r"epoch 2; kept the weights of epoch [12] \(AUC [01]\.\d{3}\)\. The figures are", answer.out)
+
+
 def test_flags_go_before_the_recipe(type: Type, photos: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.toml"
     recipe.write_text(f'[data]\npath = "{photos}"\n[training]\nepochs = 50\nseed = 3\n')
@@ -197,6 +218,9 @@ def test_a_run_goes_on_from_its_folder_alone(type: Type, photos: Path, tmp_path:
     out = tmp_path / "run"
     out.mkdir()
     shutil.copy(tmp_path / "peer" / "recipe.toml", out)
+    refused = type("train", "--resume", "--out", out, "--epochs", 3, "--batch-size", 4)
+    said = "--resume follows the run's own recipe. Leave out --batch-size, --epochs."
+    assert (refused.code, " ".join(refused.err.split())) == (2, said)
     assert only(type("train", "--resume", "--out", out, "--json").out)["model_identity"] == figures["model_identity"]
     shutil.rmtree(out / "model")
     assert only(type(*words, "--resume", "--out", out).out)["model_identity"] == figures["model_identity"]
@@ -266,6 +290,7 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
         (("train",), "--out"),
         (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
         (("train", "--resume", "--out", "x"), "There is no run in x to go on with. Begin one: firstsight train --data"),
+        (("train", "--resume", "--out", "x", "--epochs", "3"), "There is no run in x to go on with. Begin one: firsts"),
         (("train", "--resume"), "Where is the run to be written? Add --out runs/mine."),
         (("train", "--data", "x"), "Where is the run to be written? Add --out runs/mine."),
         (
@@ -400,3 +425,6 @@ def test_a_model_of_classes_is_not_enrolled_with(type: Type, photos: Path, tmp_p
     assert answer.code == 2
     assert "was trained for classification, and makes no embeddings" in answer.err
     assert type("predict", "--model", tmp_path / "run", "--data", photos / "p3").out.startswith("example,class,p0,p1")
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n")
+    measured = type("evaluate", "--model", tmp_path / "run", "--data", tmp_path / "rows.csv")
+    assert (measured.code, "run was trained for classification, and makes no embeddings" in measured.err) == (2, True)

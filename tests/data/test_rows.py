@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from firstsight.data.rows import read_labeled_rows, read_rows, standardization
 from firstsight.errors import DataError
 
+LETTERS = "abcdefghijklmn"
 TABLE = "\ufeffx, y,kind,z\n1,2.5,red,-3\n\n4e2,5,blue,6\r\n"
 
 
@@ -52,6 +53,28 @@ def test_empty_cells_are_nan_on_request(tmp_path: Path) -> None:
     assert np.array_equal(read_rows(path, ["c"], empty="nan").features_NF.numpy(), [[1, np.nan]], equal_nan=True)
     with pytest.raises(DataError, match=r"line 2, column b: the cell is empty."):
         read_rows(path, ["b"], empty="nan")  # a target has no stand-in
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("a,near sea,c,t,kind", "1,,3,4,north", "leave the column out: --features a 'near sea' c"),
+        ("sea,a,kind,t", "near,1,north,2", "Mend it, or leave the column out: --features a"),
+        ("sea,t", "near,2", "Mend it, or leave the column out."),
+        ("a,t", "1,high", "Mend it, or remove the line."),
+        (f"sea,{','.join(LETTERS)},t", "near" + ",1" * 15, f"--features {' '.join(LETTERS[:12])} … (2 more)"),
+    ],
+)
+def test_who_has_text_in_a_column_reads_what_to_type(tmp_path: Path, header: str, row: str, said: str) -> None:
+    """The columns whose cells are numbers or empty, and never the target."""
+    with pytest.raises(DataError) as caught:
+        read_rows(write(tmp_path, f"{header}\n{row}\n"), ["t"], empty="nan")
+    assert str(caught.value).endswith(said)
+
+
+def test_a_column_that_a_model_needs_cannot_be_left_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"column a: 'x' is not a finite number. Mend it, or remove the line.$"):
+        read_rows(write(tmp_path, "a,b\nx,1\n"), [], features=["a", "b"])
 
 
 @pytest.mark.parametrize(

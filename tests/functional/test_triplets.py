@@ -4,6 +4,7 @@ import inspect
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
@@ -318,3 +319,40 @@ def test_what_the_user_reads() -> None:
         loss(x_BD, labels_B, reference_ND=x_BD)
     with pytest.raises(UserError, match=r"references of shape \(4, 2\) cannot be compared with \(4, 3\)"):
         loss(x_BD, labels_B, reference_ND=x_BD[:, :2], reference_labels_N=labels_B)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "said"),
+    [
+        (
+            {"labels_B": [0, 0, 1, 1]},
+            UserError,
+            "labels are a tensor of integers, not list. Give torch.as_tensor(labels)",
+        ),
+        (
+            {"labels_B": torch.ones(4)},
+            UserError,
+            "labels are a tensor of integers, not torch.float32. Give torch.as_te",
+        ),
+        (
+            {"embeddings_BD": np.eye(4)},
+            UserError,
+            "embeddings are a tensor of floats, not ndarray. Give torch.as_tensor",
+        ),
+        ({"embeddings_BD": torch.eye(4).long()}, UserError, "embeddings are a tensor of floats, not torch.int64."),
+        ({"reference_ND": [[1.0]]}, UserError, "references are a tensor of floats, not list."),
+        (
+            {"reference_labels_N": torch.ones(4)},
+            UserError,
+            "labels of references are a tensor of integers, not torch.fl",
+        ),
+        ({"margin": -0.1}, RecipeError, "the margin -0.1 is not 0 or more. Take margin 0.2."),
+        ({"margin": float("nan")}, RecipeError, "the margin nan is not 0 or more."),
+    ],
+)
+def test_what_is_no_tensor_of_its_kind_is_refused(changed: dict[str, Any], kind: type[Exception], said: str) -> None:
+    given = {"embeddings_BD": torch.eye(4), "labels_B": torch.tensor([0, 0, 1, 1])}
+    given |= {"reference_ND": torch.eye(4), "reference_labels_N": torch.tensor([0, 0, 1, 1])}
+    with pytest.raises(kind) as error:
+        inspect.unwrap(triplet_loss)(**given | changed)
+    assert str(error.value).startswith(f"triplet_loss: {said}")

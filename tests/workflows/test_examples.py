@@ -247,6 +247,12 @@ def pictures_without_labels(folder: Path) -> dict[str, Any]:
     return {"data": data, "task": "classification"}
 
 
+def folder_of_digits(folder: Path) -> dict[str, Any]:
+    write_digits(folder / "idx", "t10k", ".gz")
+    write_digits(folder / "idx", "train", ".gz")
+    return {"data": str(folder / "idx"), "task": "classification"}
+
+
 def fewer_labels(folder: Path) -> dict[str, Any]:
     data = write_digits(folder / "idx", "train")
     write_idx(folder / "idx" / "train-labels-idx1-ubyte", np.arange(7))
@@ -271,6 +277,7 @@ def rows(folder: Path, **flags: Any) -> dict[str, Any]:
         (digits_that_were_not_learned, DataError, "t10k-images-idx3-ubyte has the class 3, which was not learned"),
         (pictures_of_another_size, DataError, "t10k-.* holds pictures of 1 x 9 x 9, and .*train-.* of 1 x 8 x 8"),
         (pictures_without_labels, DataError, "train-labels-idx1-ubyte does not exist"),
+        (folder_of_digits, DataError, r"a folder of IDX files, .* Give --data .*idx/train-images-idx3-ubyte\.gz"),
         (fewer_labels, DataError, r"has 60 pictures, and .*labels-idx1-ubyte labels of shape \(7,\). Give two files"),
         (numbers_for_pictures, DataError, r"holds float32 numbers of shape \(3, 2\), not pictures. Give a file like"),
         (lambda folder: rows(folder, task="classification"), RecipeError, "Which column of .*rows.csv .* Add --target"),
@@ -415,6 +422,18 @@ def test_patience_ends_a_run_that_gets_no_better(plants: Path, tmp_path: Path) -
     run = learn(plants, tmp_path / "run", **GROUPS | {"learning_rate": 0.0}, target=("kind",), patience=2)
     assert {row["epoch"] for row in run.updates} == {1, 2, 3}
     assert (run.model.config.trained["epochs"], run.model.config.trained["best_epoch"]) == (3, 1)
+    measured = run.updates[-1]["held_out"]
+    said = f"stopped after epoch 3; kept the weights of epoch 1 (accuracy {measured:.3f}). The figures are somewhat opt"
+    assert run.kept.startswith(said)
+    assert said in (run.folder / "report.html").read_text()
+
+
+def test_only_a_run_with_patience_chooses_an_epoch(plants: Path, tmp_path: Path) -> None:
+    flags = GROUPS | {"learning_rate": 0.0, "target": ("kind",), "epochs": 2}
+    assert learn(plants, tmp_path / "plain", **flags).kept == ""
+    assert learn(plants, tmp_path / "patient", **flags, patience=2).kept.startswith(
+        "went on to the last, epoch 2; kept"
+    )
 
 
 def test_who_waits_sees_epoch_loss_and_the_last_held_out_figure(plants: Path, tmp_path: Path) -> None:

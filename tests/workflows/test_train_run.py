@@ -17,6 +17,7 @@ from firstsight.errors import DataError, FirstsightError, StorageError, UserErro
 from firstsight.models.folder import load_model
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
+from firstsight.workflows import train_run
 from firstsight.workflows.models import list_models
 from firstsight.workflows.train_run import Run, train
 
@@ -181,6 +182,39 @@ def test_a_run_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run holds a run already. Name another --out"):
         small_run(photos, tmp_path / "run")
     assert load_model(tmp_path / "run").identity == run.model.identity
+
+
+@pytest.mark.parametrize(("task", "verb"), [("embedding", "evaluate"), ("classification", "predict")])
+def test_a_finished_run_is_not_gone_on_with(photos: Path, tmp_path: Path, task: str, verb: str) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    said = rf"run is finished. Use it: firstsight {verb} --model .*run --data DATA; or name another --out.$"
+    with pytest.raises(UserError, match=said):
+        train(with_flags(Recipe(), data=str(photos), task=task), out=tmp_path / "run", resume=True)
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("last", ["prepare", "_fit"])
+def test_who_interrupts_before_the_first_checkpoint_reads_that_nothing_was_saved(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """While the data are read, and when the folder is there; one that the user made stays."""
+    monkeypatch.setattr(train_run, last, interrupt)
+    (tmp_path / "made").mkdir()
+    for name, left in (("run", False), ("made", True)):
+        with pytest.raises(KeyboardInterrupt, match=r"^Nothing was saved yet\.$"):
+            small_run(photos, tmp_path / name)
+        assert (tmp_path / name).exists() == left
+
+
+def test_who_interrupts_after_a_checkpoint_reads_how_to_go_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_run, "_finish", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="^Go on with: firstsight train --resume --out .*run$"):
+        small_run(photos, tmp_path / "run", epochs=1)
 
 
 def test_a_read_only_place(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,6 +215,17 @@ def test_a_rate_that_is_too_high_is_no_fault_of_the_wiring(houses: Path, rate: f
     assert found.learning_rate == pytest.approx(rate / 10 if rate < 10 else rate / 100)
 
 
+def test_who_asks_for_more_than_there_are_reads_how_many_there_were(houses: Path, photos: Path) -> None:
+    found = learned(houses, 100_000, target=("price",), **PLANE)
+    assert found.taken == {"examples": 80}
+    assert found.in_words().startswith("80 examples (100,000 were asked for; there are no more), ")
+    few = learned(photos, 100_000, **SMALL).in_words()
+    assert few.startswith(
+        "30 pictures of 10 identities (100,000 were asked for; of each identity two to --pictures are"
+    )
+    assert "asked" not in learned(houses, 10, target=("price",), **PLANE).in_words()
+
+
 def test_where_there_is_nothing_to_learn_nothing_is_proven(photos: Path) -> None:
     """Pictures that even an untrained network tells apart by the margin."""
     found = learned(photos, 12, **SMALL | {"margin": 0.0, "select": "batch-hard"})

@@ -41,10 +41,8 @@ def train(
 
     _refuse_beside_a_trial(dry_run=dry_run, overfit=overfit is not None, resume=resume, tensorboard=tensorboard)
     given = {flag: value for flag, value in flags.items() if value is not None}
-    if resume and out and recipe is None and not given:
-        from firstsight.workflows.train_run import recipe_of_run
-
-        resolved = recipe_of_run(out)
+    if resume and out and recipe is None and "data" not in given:
+        resolved = _own_recipe(out, given)
     else:
         resolved = with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
     if dry_run:
@@ -54,6 +52,17 @@ def train(
     if out is None:
         raise UserError("Where is the run to be written?", hint="Add --out runs/mine.")
     return _train(resolved, out, json, resume=resume, tensorboard=tensorboard)
+
+
+def _own_recipe(out: Path, given: dict[str, Any]) -> "Recipe":
+    """That of the run to be resumed, which no flag may change."""
+    from firstsight.workflows.train_run import recipe_of_run
+
+    recipe = recipe_of_run(out)
+    if given:
+        flags = ", ".join(f"--{flag.replace('_', '-')}" for flag in given)
+        raise UserError("--resume follows the run's own recipe.", hint=f"Leave out {flags}.")
+    return recipe
 
 
 def _refuse_beside_a_trial(**given: bool) -> None:
@@ -85,6 +94,9 @@ def _show(run: "Run") -> None:
         print_table(table.columns, table.rows, title=table.heading)
         console.print(table.caption, markup=False)
     _say_unreadable(run.job.unreadable)
+    _say_empty(run.job.empty_cells)
+    if run.kept:
+        console.print(run.kept, markup=False)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
     if (run.folder / "tensorboard").exists():
         console.print(f"curves: tensorboard --logdir {run.folder / 'tensorboard'}", markup=False)
@@ -127,6 +139,12 @@ def _overfit(recipe: "Recipe", examples: int, json: bool) -> int:
 
 def _warn(warning: str) -> None:
     err.print(warning, style="yellow", markup=False)
+
+
+def _say_empty(cells: dict[str, int]) -> None:
+    if cells:
+        columns = ", ".join(f"{count:,} of {name}" for name, count in cells.items())
+        err.print(f"empty cells, filled with the mean of their column: {columns}", markup=False)
 
 
 def _say_unreadable(pictures: Iterable[tuple[str, str]]) -> None:

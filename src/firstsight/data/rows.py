@@ -6,6 +6,7 @@ Shapes: N rows, F features, O targets.
 import csv
 import gzip
 import math
+import shlex
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from firstsight.errors import DataError
+
+MOST_NAMED = 12
+"""Columns that a hint lists."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,14 @@ def read_rows(
     """
     names, lines = _table(path)
     chosen = _columns(path, names, targets, features)
+    split = len(chosen) - len(targets)
     numbers = [
-        _numbers(path, line, row, names, chosen, empty_until=len(chosen) - len(targets) if empty == "nan" else 0)
+        _numbers(path, line, row, names, chosen, features=split, empty=empty, optional=bool(targets))
         for line, row in lines
     ]
     if not numbers:
         raise DataError(f"{path} has no rows.", hint="Its first line is the header; add rows below it.")
     values = torch.tensor(numbers, dtype=torch.float64).reshape(len(numbers), len(chosen))
-    split = len(chosen) - len(targets)
     used = tuple(names[i] for i in chosen)
     return Rows(values[:, :split], values[:, split:], used[:split], used[split:])
 
@@ -85,7 +89,7 @@ def read_labeled_rows(
     numbers, labels = [], []
     for line, row in lines:
         inputs, text = chosen[:-1], row[chosen[-1]].strip()
-        numbers.append(_numbers(path, line, row, names, inputs, empty_until=len(inputs) if empty == "nan" else 0))
+        numbers.append(_numbers(path, line, row, names, inputs, features=len(inputs), empty=empty))
         if not text:
             raise DataError(f"{path}, line {line}: {label} is empty.", hint="Fill it in or remove the line.")
         labels.append(text)
@@ -194,23 +198,47 @@ def _columns(path: str | Path, names: list[str], targets: Sequence[str], feature
 
 
 def _numbers(
-    path: str | Path, line: int, row: list[str], names: list[str], columns: list[int], *, empty_until: int
+    path: str | Path,
+    line: int,
+    row: list[str],
+    names: list[str],
+    columns: list[int],
+    *,
+    features: int,
+    empty: Literal["refuse", "nan"],
+    optional: bool = True,
 ) -> list[float]:
-    """The cells of `columns` as numbers; among the first `empty_until` an empty one is NaN."""
+    """The cells of `columns` as numbers: first the features, which may be left out where they are `optional`."""
     numbers = []
     for place, column in enumerate(columns):
         cell = row[column].strip()
-        if not cell and place < empty_until:
+        if not cell and place < features and empty == "nan":
             numbers.append(math.nan)
             continue
-        try:
-            number = float(cell)
-        except ValueError:
-            number = math.nan
+        number = _number(cell)
         if not math.isfinite(number):
             what = f"{cell!r} is not a finite number" if cell else "the cell is empty"
-            raise DataError(
-                f"{path}, line {line}, column {names[column]}: {what}.", hint="Mend it, or leave the column out."
-            )
+            others = [
+                names[i] for i in columns[:features] if i != column and math.isfinite(_number(row[i].strip() or "0"))
+            ]
+            hint = _without(others) if optional and place < features else "Mend it, or remove the line."
+            raise DataError(f"{path}, line {line}, column {names[column]}: {what}.", hint=hint)
         numbers.append(number)
     return numbers
+
+
+def _number(cell: str) -> float:
+    """NaN where it is none."""
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _without(others: list[str]) -> str:
+    """What to type to leave a column out."""
+    if not others:
+        return "Mend it, or leave the column out."
+    shown = " ".join(map(shlex.quote, others[:MOST_NAMED]))
+    more = f" … ({len(others) - MOST_NAMED} more)" if len(others) > MOST_NAMED else ""
+    return f"Mend it, or leave the column out: --features {shown}{more}"

@@ -77,8 +77,9 @@ def triplet_loss(
     embeddings are not finite, neither is the loss.
 
     Raises:
-        UserError: shapes that do not fit.
-        RecipeError: a `select`, `reduction` or `fallback` that does not exist, or `soft` without batch-hard.
+        UserError: shapes that do not fit, or what is no tensor of floats, with labels that are one of integers.
+        RecipeError: a margin below 0; a `select`, `reduction` or `fallback` that does not exist; `soft` without
+            batch-hard.
 
     Example:
         >>> embeddings_BD = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]], requires_grad=True)
@@ -87,7 +88,8 @@ def triplet_loss(
         (tensor(0.5200, grad_fn=<_TripletLossBackward>), tensor(2), tensor(1))
         >>> loss.value.backward()
     """
-    _refuse_wrong_rule(select, reduction, fallback, soft)
+    _refuse_wrong_rule(margin, select, reduction, fallback, soft)
+    _refuse_wrong_types(embeddings_BD, labels_B, reference_ND, reference_labels_N)
     _refuse_wrong_shapes(embeddings_BD, labels_B, reference_ND, reference_labels_N)
     members = members_of(labels_B, reference_labels_N, embeddings_BD.device)
     points = [embeddings_BD, reference_ND]
@@ -187,15 +189,34 @@ def _kernels() -> ModuleType | None:
     return _kernels
 
 
-def _refuse_wrong_rule(select: str, reduction: str, fallback: str, soft: bool) -> None:
+def _refuse_wrong_rule(margin: float, select: str, reduction: str, fallback: str, soft: bool) -> None:
     known = {"select": (select, Select), "reduction": (reduction, Reduction), "fallback": (fallback, Fallback)}
     for name, (value, kind) in known.items():
         if value not in get_args(kind):
             near = difflib.get_close_matches(value, get_args(kind), n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(get_args(kind))}."
             raise RecipeError(f"triplet_loss: there is no {name} {value}.", hint=hint)
+    if not margin >= 0:
+        raise RecipeError(f"triplet_loss: the margin {margin} is not 0 or more.", hint="Take margin 0.2.")
     if soft and select != "batch-hard":
         raise RecipeError(f"triplet_loss: soft is not for select {select}.", hint="Take select batch-hard.")
+
+
+def _refuse_wrong_types(
+    embeddings_BD: object, labels_B: object, reference_ND: object, reference_labels_N: object
+) -> None:
+    for what, x in (("embeddings", embeddings_BD), ("references", reference_ND)):
+        if x is not None and not (isinstance(x, Tensor) and x.is_floating_point()):
+            raise _wrong_type(what, "floats", x, "x).float()")
+    for what, x in (("labels", labels_B), ("labels of references", reference_labels_N)):
+        if x is not None and not (isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex()):
+            raise _wrong_type(what, "integers", x, "labels).long()")
+
+
+def _wrong_type(what: str, needed: str, found: object, hint: str) -> UserError:
+    kind = found.dtype if isinstance(found, Tensor) else type(found).__name__
+    message = f"triplet_loss: {what} are a tensor of {needed}, not {kind}."
+    return UserError(message, hint=f"Give torch.as_tensor({hint}.")
 
 
 def _refuse_wrong_shapes(

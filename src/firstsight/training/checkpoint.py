@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,27 @@ def load_checkpoint(
         state.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return place, _part(tensors, "best")
+
+
+@contextlib.contextmanager
+def interruptible(run: Path) -> Iterator[None]:
+    """Let an interrupt of this block say what there is to go on from. A folder made for nothing is taken away.
+
+    Raises:
+        KeyboardInterrupt: with what to type, or that nothing was saved.
+    """
+    made = not run.exists()
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if str(interrupt):  # that of the loop has said it
+            raise
+        if (run / "checkpoint" / FILE).exists():
+            raise KeyboardInterrupt(f"Go on with: {how_to_resume(run / 'checkpoint')}") from interrupt
+        if made:
+            with contextlib.suppress(OSError):  # not made yet, or not empty
+                run.rmdir()
+        raise KeyboardInterrupt("Nothing was saved yet.") from interrupt
 
 
 def how_to_resume(folder: Path) -> str:

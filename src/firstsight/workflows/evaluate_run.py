@@ -26,7 +26,7 @@ from firstsight.evaluation.protocol_pages import (
 from firstsight.evaluation.protocols import Evaluation, evaluate
 from firstsight.evaluation.report import Table
 from firstsight.evaluation.retrieval import evaluate_retrieval
-from firstsight.models.folder import Model
+from firstsight.models.folder import Model, require_embedding
 from firstsight.workflows.progress import OnProgress, silent, stages
 
 Protocol = Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"]
@@ -72,6 +72,7 @@ def measure(
     """Run one protocol on a folder, zip or manifest, for one model or two. What is not given, the protocol knows.
 
     Raises:
+        ModelError: a model that makes no embeddings.
         UserError: options that the protocol does not have, or data that cannot support it.
     """
     options = {
@@ -80,6 +81,8 @@ def measure(
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     _refuse_options(protocol, given)
+    for asked in filter(None, (model, against)):
+        require_embedding(asked)
     pictures, run = _opened(protocol, data, given, seed)
     found = run(model, on_progress=stages(on_progress))
     if against is None:

@@ -30,7 +30,8 @@ class Examples:
     """Inputs and targets of N examples.
 
     `inputs` are uint8 pictures N x C x H x W, or standardized rows N x F. `targets` are class numbers N, or
-    standardized numbers N x O, of which `raw_targets` are the originals. `columns` is None for pictures.
+    standardized numbers N x O, of which `raw_targets` are the originals. `columns` is None for pictures. `empty` counts
+    the empty cells of each column that has any; they were taken for the mean.
     """
 
     inputs: Tensor
@@ -40,6 +41,7 @@ class Examples:
     preprocessing: Preprocessing
     columns: Columns | None = None
     unreadable: tuple[Skipped, ...] = ()
+    empty: tuple[tuple[str, int], ...] = ()
 
     def select(self, indices: Tensor) -> "Examples":
         return replace(
@@ -63,6 +65,7 @@ def open_examples(recipe: Recipe, on_progress: OnProgress) -> tuple[Examples, Ex
         return _open_rows(recipe)
     if data.task == "regression":
         raise RecipeError("Regression needs rows.", hint="Give a CSV file and --target COLUMN.")
+    _refuse_folder_of_idx(data.path)
     learned = _open_pictures(data.path, recipe.preprocessing, on_progress)
     if data.val:
         held_out = _open_pictures(data.val, learned.preprocessing, on_progress)
@@ -149,7 +152,8 @@ def _open_rows(recipe: Recipe) -> tuple[Examples, Examples | None]:
     if held_out is not None:
         found = _examples(held_out, columns, recipe.preprocessing)
         return everything, _in_order_of(found, everything, data.val)
-    return everything.select(learned), everything.select(rest) if len(rest) else None
+    kept_out = replace(everything.select(rest), empty=())  # the same, and said once
+    return everything.select(learned), kept_out if len(rest) else None
 
 
 def _read(path: str, recipe: Recipe, features: tuple[str, ...]) -> Rows | LabeledRows:
@@ -160,10 +164,12 @@ def _read(path: str, recipe: Recipe, features: tuple[str, ...]) -> Rows | Labele
 
 def _examples(table: Rows | LabeledRows, columns: Columns, preprocessing: Preprocessing) -> Examples:
     inputs = Standardization(columns.mean, columns.std).apply(table.features_NF)
+    counts = zip(columns.features, table.features_NF.isnan().sum(0).tolist(), strict=True)
+    empty = tuple((name, count) for name, count in counts if count)
     if isinstance(table, LabeledRows):
-        return Examples(inputs, table.labels_N, table.labels_N, table.names, preprocessing, columns)
+        return Examples(inputs, table.labels_N, table.labels_N, table.names, preprocessing, columns, empty=empty)
     targets = Standardization(columns.target_mean, columns.target_std).apply(table.targets_NO)
-    return Examples(inputs, targets, table.targets_NO, table.target_names, preprocessing, columns)
+    return Examples(inputs, targets, table.targets_NO, table.target_names, preprocessing, columns, empty=empty)
 
 
 def _open_pictures(path: str, preprocessing: Preprocessing, on_progress: OnProgress) -> Examples:
@@ -174,6 +180,13 @@ def _open_pictures(path: str, preprocessing: Preprocessing, on_progress: OnProgr
     packed = packed_pictures(pictures, preprocessing, on_progress=stage(on_progress, "Reading pictures"))
     labels_N = torch.tensor(packed.kept.labels)
     return Examples(packed.pixels_NCHW, labels_N, labels_N, packed.kept.names, preprocessing, unreadable=packed.skipped)
+
+
+def _refuse_folder_of_idx(path: str) -> None:
+    """Name the file that was meant, of pictures to learn from if there is one."""
+    files = sorted(Path(path).glob("*idx3-ubyte*"), key=lambda file: ("train" not in file.name, file.name))
+    if files:
+        raise DataError(f"{path} is a folder of IDX files, and one of them is needed.", hint=f"Give --data {files[0]}.")
 
 
 def _open_idx(path: str, preprocessing: Preprocessing) -> Examples:

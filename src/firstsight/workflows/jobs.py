@@ -52,7 +52,7 @@ class Outcome:
 class Job(Protocol):
     """One training task. `recipe` has everything resolved; `config` says what the model is, before its weights;
     `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `figure` names what `validate`
-    gives."""
+    gives; `empty_cells` counts, by column, those of a table that were filled with the mean."""
 
     recipe: Recipe
     config: ModelConfig
@@ -61,6 +61,7 @@ class Job(Protocol):
     held_out: dict[str, int]
     figure: str
     unreadable: Sequence[Skipped]
+    empty_cells: dict[str, int]
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -103,6 +104,7 @@ class EmbeddingJob:
         self.config = ModelConfig(network=recipe.network, preprocessing=self.recipe.preprocessing)
         self.feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), self.recipe)
         self.unreadable: Sequence[Skipped] = packed.skipped
+        self.empty_cells: dict[str, int] = {}
         self.learned = _counts(packed.kept)
         self.held_out = _counts(self._held_out) if self._held_out else {}
         self.figure = "AUC"
@@ -165,13 +167,17 @@ class ExampleJob:
         prepare = None if learned.columns else lambda pictures: to_input(pictures, learned.preprocessing)
         self.feed = example_feed(learned.inputs, self._targets(learned), self.recipe, prepare=prepare)
         self.unreadable: Sequence[Skipped] = learned.unreadable + (self._held_out.unreadable if self._held_out else ())
+        self.empty_cells = dict(learned.empty)
+        for name, count in self._held_out.empty if self._held_out else ():
+            self.empty_cells[name] = self.empty_cells.get(name, 0) + count
         self.learned = {"examples": len(learned.inputs)}
         self.held_out = {"examples": len(self._held_out.inputs)} if self._held_out else {}
         self.figure = "R²" if self.config.task == "regression" else "accuracy"
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {"data": self.recipe.data.path, **self.learned}
+        empty = {"empty_cells": sum(self.empty_cells.values())} if self.config.columns else {}
+        return {"data": self.recipe.data.path, **self.learned, **empty}
 
     def begin(self, network: nn.Module) -> None:
         """Nothing is kept of the untrained network."""

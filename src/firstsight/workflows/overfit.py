@@ -36,11 +36,13 @@ NOTHING = 0.01
 
 @dataclass(frozen=True)
 class Overfit:
-    """Whether a few examples were learned by heart: `taken` counts them, `least_loss` is where the loss can end.
+    """Whether a few examples were learned by heart: of those `asked` for `taken` counts those that there were;
+    `least_loss` is where the loss can end.
 
     `learning_rate` is the first with which it went well, the recipe's own or a lower one, or the last that was tried.
     """
 
+    asked: int
     taken: dict[str, int]
     learning_rate: float
     updates: int
@@ -60,16 +62,17 @@ class Overfit:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "proven": self.proven, **self.taken, "learning_rate": self.learning_rate, "updates": self.updates,
-            "first_loss": self.first_loss, "last_loss": self.last_loss, "least_loss": self.least_loss,
-            "left": self.left,
+            "proven": self.proven, "asked": self.asked, **self.taken, "learning_rate": self.learning_rate,
+            "updates": self.updates, "first_loss": self.first_loss, "last_loss": self.last_loss,
+            "least_loss": self.least_loss, "left": self.left,
         }  # fmt: skip
 
     def in_words(self) -> str:
         """What happened, what it says, and what to look at."""
+        taken = f"{count_in_words(self.taken)}{self._missing()}"
         updates = f"{self.updates:,} {'update' if self.updates == 1 else 'updates'}"
         happened = (
-            f"{count_in_words(self.taken)}, {updates} at learning rate {self.learning_rate:g}: the loss went "
+            f"{taken}, {updates} at learning rate {self.learning_rate:g}: the loss went "
             f"from {self.first_loss:.3g} to {self.last_loss:.3g}; it can come down to {self.least_loss:.3g}."
         )
         if self.proven:
@@ -84,6 +87,14 @@ class Overfit:
             "labels; --output sigmoid reaches targets from 0 to 1 alone; the network may be too small, or cut off from "
             "its weights; --learning-rate may be too low."
         )
+
+    def _missing(self) -> str:
+        """Why there are fewer than were asked for, if there are."""
+        pictures = self.taken.get("pictures")
+        if self.taken.get("examples", pictures) == self.asked:
+            return ""
+        why = "there are no more" if pictures is None else "of each identity two to --pictures are taken"
+        return f" ({self.asked:,} were asked for; {why})"
 
 
 def overfit(
@@ -121,7 +132,7 @@ def overfit(
     floor = _least_loss(job)
     with joined_ranks(device):
         for share in RATES:
-            found = _by_heart(job, share, floor, copy.deepcopy(network), device, on_progress, on_warning)
+            found = _by_heart(job, examples, share, floor, copy.deepcopy(network), device, on_progress, on_warning)
             if found.proven or found.first_loss <= found.least_loss:
                 break
     return found
@@ -129,6 +140,7 @@ def overfit(
 
 def _by_heart(
     job: Job,
+    examples: int,
     share: float,
     floor: float,
     network: nn.Module,
@@ -136,14 +148,14 @@ def _by_heart(
     on_progress: OnProgress,
     on_warning: Callable[[str], None],
 ) -> Overfit:
-    """Learn all examples of a job at a share of the recipe's learning rate."""
+    """Learn all examples of a job, of so many asked for, at a share of the recipe's learning rate."""
     rate = share * job.recipe.optimizer.learning_rate
     recipe = replace(job.recipe, optimizer=replace(job.recipe.optimizer, learning_rate=rate))
     losses: list[float] = []
     alarm = watch_for_collapse(recipe.loss.margin)
 
     def so_far() -> Overfit:
-        return Overfit(job.learned, rate, len(losses), losses[0], losses[-1], floor)
+        return Overfit(examples, job.learned, rate, len(losses), losses[0], losses[-1], floor)
 
     def going_on(update: Update) -> bool:
         losses.append(from_first(update.loss))

@@ -1,5 +1,6 @@
 """From data to a model folder with its report: the `train` verb."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from firstsight.models.device import pick_device
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.recipes import read_recipe, refuse_without_effect, write_recipe
-from firstsight.training.checkpoint import FILE, Place, how_to_resume
+from firstsight.training.checkpoint import FILE, Place, how_to_resume, interruptible
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import make_loss
@@ -54,6 +55,20 @@ class Run:
     def evaluation(self) -> Evaluation | None:
         """Of an embedding, on held-out identities."""
         return self.outcome.evaluation
+
+    @property
+    def kept(self) -> str:
+        """Of a run with patience: when it ended, whose weights were kept, and what that does to its figures."""
+        trained = self.model.config.trained
+        if "best_epoch" not in trained:
+            return ""
+        best, epochs = trained["best_epoch"], trained["epochs"]
+        figure = next(row["held_out"] for row in self.updates if row["epoch"] == best and "held_out" in row)
+        ended = "stopped after" if epochs < self.recipe.training.epochs else "went on to the last,"
+        return (
+            f"{ended} epoch {epochs}; kept the weights of epoch {best} ({self.job.figure} {figure:.3f}). "
+            "The figures are somewhat optimistic: that epoch was chosen on these held-out data."
+        )
 
     def learning_section(self) -> Section:
         """The loss, and for triplets the share that is active, of each update."""
@@ -100,6 +115,7 @@ def train(
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
         MissingExtra: TensorBoard is asked for, and not installed.
+        KeyboardInterrupt: its text says how to go on, or that nothing was saved yet.
 
     Example:
         >>> recipe = with_flags(Recipe(), data="photos", epochs=20)  # doctest: +SKIP
@@ -108,27 +124,28 @@ def train(
     """
     recipe = given_recipe(recipe)
     folder = Path(out)
-    _refuse_to_overwrite(folder, resume)
+    _refuse_to_overwrite(folder, recipe, resume)
     events = folder / "tensorboard" if tensorboard or (folder / "tensorboard").exists() else None
     if events:
         require_tensorboard()
     on_progress = on_progress if rank() == 0 else silent
-    job, network, device = prepare(recipe, network, on_progress)
-    try:
-        with joined_ranks(device):
-            network.to(device)
-            job.recipe = with_precision(job.recipe, network, device)
-            job.begin(network)
-            folder.mkdir(parents=True, exist_ok=True)
-            if rank() == 0:
-                for name in ("recipe.toml", "model", "report.html", "report.json"):
-                    remove_leftovers(folder / name)
-            place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
-            return _finish(network, job, folder, place, updates, warnings, on_progress)
-    except OSError as error:
-        raise StorageError(
-            f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
-        ) from error
+    with interruptible(folder):
+        job, network, device = prepare(recipe, network, on_progress)
+        try:
+            with joined_ranks(device):
+                network.to(device)
+                job.recipe = with_precision(job.recipe, network, device)
+                job.begin(network)
+                folder.mkdir(parents=True, exist_ok=True)
+                if rank() == 0:
+                    for name in ("recipe.toml", "model", "report.html", "report.json"):
+                        remove_leftovers(folder / name)
+                place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
+                return _finish(network, job, folder, place, updates, warnings, on_progress)
+        except OSError as error:
+            raise StorageError(
+                f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
+            ) from error
 
 
 def given_recipe(recipe: Recipe | str | Path) -> Recipe:
@@ -171,9 +188,13 @@ def prepare(
     return job, network, device
 
 
-def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
+def _refuse_to_overwrite(folder: Path, recipe: Recipe, resume: bool) -> None:
     if (folder / "model").exists():
-        raise UserError(f"{folder} holds a run already.", hint="Name another --out, or remove the folder.")
+        if not resume:
+            raise UserError(f"{folder} holds a run already.", hint="Name another --out.")
+        verb = "evaluate" if recipe.data.task == "embedding" else "predict"
+        use = f"firstsight {verb} --model {shlex.quote(str(folder))} --data DATA"
+        raise UserError(f"The run in {folder} is finished.", hint=f"Use it: {use}; or name another --out.")
     begun = (folder / "checkpoint" / FILE).exists()
     if begun and not resume:
         raise UserError(
@@ -280,10 +301,11 @@ def _finish(
 def _write_report(run: Run) -> None:
     outcome = run.outcome
     measured = "Measured on held-out data." if outcome.figures else "Nothing was held out to measure on."
+    kept = f"Training {run.kept}" if run.kept else ""
     write_report(
         run.folder,
         title=f"firstsight train: {run.folder.name}",
-        summary=f"Learned from {run.recipe.data.path}. {measured}",
+        summary=f"Learned from {run.recipe.data.path}. {measured} {kept}".strip(),
         headlines=outcome.headlines,
         tables=outcome.tables,
         sections=[run.learning_section(), *outcome.sections],
