@@ -6,7 +6,14 @@ import torch
 from sklearn import metrics
 
 from firstsight.errors import UserError
-from firstsight.evaluation.prediction import class_figures, classified, confusion_section, number_figures, regressed
+from firstsight.evaluation.prediction import (
+    class_figures,
+    classified,
+    confusion_section,
+    number_figures,
+    number_table,
+    regressed,
+)
 from firstsight.evaluation.report import report_page
 
 NAMES = ("ant", "bee", "cow")
@@ -57,6 +64,12 @@ def test_r2_and_errors_agree_with_scikit_learn() -> None:
     figures = number_figures(found)
     assert figures["r2"] == pytest.approx(sum(found.r2) / 2)
     assert figures["rmse_y"] == found.rmse[1]
+
+
+def test_large_numbers_are_written_out() -> None:
+    true_NO = torch.tensor([[0.0, 0.0], [200_000.0, 2.0]])
+    found = regressed(true_NO + torch.tensor([59_350.4, 0.0123456]), true_NO, ("dollars", "meters"))
+    assert [row[2:] for row in number_table(found).rows] == [["59,350", "59,350"], ["0.01235", "0.01235"]]
 
 
 def test_a_constant_target() -> None:

@@ -121,10 +121,15 @@ def class_table(result: Classified) -> Table:
     return Table("Classes", caption, ["Class", "Examples", "Recognized"], rows)
 
 
+def _number(value: float) -> str:
+    """Four digits, but all of a large whole part."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def number_table(result: Regressed) -> Table:
     """The figures of each target column."""
     rows = [
-        [name, f"{r2:.4f}", f"{rmse:.4g}", f"{mae:.4g}"]
+        [name, f"{r2:.4f}", _number(rmse), _number(mae)]
         for name, r2, rmse, mae in zip(result.names, result.r2, result.rmse, result.mae, strict=True)
     ]
     caption = f"{len(result.true_NO):,} held-out examples. RMSE and MAE are in the target's own unit."
