@@ -7,6 +7,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,26 +45,26 @@ def train_step(
         TrainingError: the loss is not finite; the weights are left as they were.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    forward = functools.partial(run_network, network, precision=precision)
-    chunks = input.split(chunk) if chunk else (input,)
     if replay is not None:
         result, gradients = replay(input, target)
-    elif len(chunks) == 1:
-        result = loss(gathered(forward(input)), gathered(target))
-        gradients = torch.autograd.grad(result.value, weights, allow_unused=True)
+    elif chunk and chunk < len(input):
+        result, gradients = _gradients_in_chunks(network, loss, weights, input.split(chunk), target, precision)
     else:
-        result, gradients = _gradients_in_chunks(network, forward, loss, weights, chunks, target)
+        result = loss(gathered(run_network(network, input, precision=precision)), gathered(target))
+        gradients = torch.autograd.grad(result.value, weights, allow_unused=True)
     _refuse_not_finite(result, optimizer, len(input))
     for weight, gradient in zip(weights, summed_over_ranks(weights, gradients), strict=True):
         weight.grad = gradient
+    kind: Any = type(optimizer)
     with torch.no_grad():
-        bare_step(optimizer)(optimizer)
+        _bare_step(kind)(optimizer)
     return result
 
 
-def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[torch.optim.Optimizer], object]:
-    """Its update rule without the hooks and the profiling around it, which cost a small network a fifth of its time."""
-    step: Callable[[torch.optim.Optimizer], object] = inspect.unwrap(type(optimizer).step)
+@functools.cache
+def _bare_step(kind: Any) -> Callable[[torch.optim.Optimizer], object]:
+    """An optimizer's update without the hooks and the profiling around it: a fifth of a small network's time."""
+    step: Callable[[torch.optim.Optimizer], object] = inspect.unwrap(kind.step)
     return step
 
 
@@ -76,14 +77,15 @@ def run_network(network: nn.Module, input: Tensor, *, precision: Precision) -> T
 
 def _gradients_in_chunks(
     network: nn.Module,
-    forward: Callable[[Tensor], Tensor],
     loss: LossFunction,
     weights: list[Tensor],
     chunks: tuple[Tensor, ...],
     target: Tensor,
+    precision: Precision,
 ) -> tuple[LossResult, Gradients]:
     """Embed without a graph, take the loss and its gradient at the outputs, then go through the network again chunk
     by chunk with that gradient. Each chunk draws the same random numbers (dropout) both times."""
+    forward = functools.partial(run_network, network, precision=precision)
     states, outputs = [], []
     with torch.no_grad():
         for chunk in chunks:
