@@ -23,7 +23,7 @@ import torch
 
 from firstsight.config import ModelConfig, Recipe
 from firstsight.data.cache import packed_pictures
-from firstsight.data.identities import PictureSet, open_pictures, split_by_group
+from firstsight.data.identities import PictureSet, group_of, open_pictures, split_by_group
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.identification import Draw, TemplateSpace
 from firstsight.models.folder import Model, make_model
@@ -42,7 +42,7 @@ def runs(pictures: PictureSet, count: int, *, seed: int = 0) -> list[Draw]:
     drawn_by: dict[str, dict[tuple[int, int], int]] = {}
     for i, (path, label) in enumerate(zip(pictures.paths, pictures.labels, strict=True)):
         drawer = int(re.findall(r"_(\d+)\.", path)[-1])
-        drawn_by.setdefault(pictures.names[label].rpartition("/")[0], {})[label, drawer] = i
+        drawn_by.setdefault(group_of(pictures.names[label]), {})[label, drawer] = i
     alphabets = [places for places in drawn_by.values() if len({label for label, _ in places}) >= WAYS]
     draws = []
     for _ in range(count):

@@ -128,24 +128,34 @@ def split_by_identity(pictures: PictureSet, holdout: float, seed: int) -> tuple[
     return pictures.select(train), pictures.select(val)
 
 
+def group_of(name: str) -> str:
+    """The group of an identity GROUP/NAME: an alphabet, a camera; empty where it has none.
+
+    Example:
+        >>> group_of("Greek/alpha")
+        'Greek'
+    """
+    return name.rpartition("/")[0]
+
+
 def split_by_group(pictures: PictureSet, groups: Sequence[str]) -> tuple[PictureSet, PictureSet]:
     """Hold out the identities GROUP/NAME of some groups: (train, val).
 
     Raises:
         DataError: there is no such group, or no other.
     """
-    group_of = [name.rpartition("/")[0] for name in pictures.names]
+    groups_of_names = [group_of(name) for name in pictures.names]
     for group in groups:
-        if group not in group_of:
-            near = difflib.get_close_matches(group, group_of, n=1)
-            known = ", ".join(sorted(set(group_of) - {""})) or "none: identities are named GROUP/NAME"
+        if group not in groups_of_names:
+            near = difflib.get_close_matches(group, groups_of_names, n=1)
+            known = ", ".join(sorted(set(groups_of_names) - {""})) or "none: identities are named GROUP/NAME"
             hint = f"Did you mean {near[0]}?" if near else f"Groups: {known}."
             raise DataError(f"{pictures.source} has no group {group}.", hint=hint)
-    if not set(group_of) - set(groups):
+    if not set(groups_of_names) - set(groups):
         raise DataError(f"All groups of {pictures.source} are held out.", hint="Leave some to learn from.")
     parts: tuple[list[int], list[int]] = ([], [])
     for i, label in enumerate(pictures.labels):
-        parts[group_of[label] in groups].append(i)
+        parts[groups_of_names[label] in groups].append(i)
     return pictures.select(parts[0]), pictures.select(parts[1])
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from firstsight.data.identities import PictureSet
+from firstsight.data.identities import PictureSet, group_of
 from firstsight.data.runs import RunSet
 from firstsight.errors import UserError
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
@@ -114,7 +114,7 @@ def groups(pictures: PictureSet) -> Int64[Tensor, "N"]:
     Raises:
         UserError: no name has a "/".
     """
-    named = [name.rpartition("/")[0] for name in pictures.names]
+    named = [group_of(name) for name in pictures.names]
     if not any(named):
         raise UserError(
             f"{pictures.source} has no groups: no identity is named GROUP/NAME.",
@@ -140,8 +140,13 @@ def episode_draws(
     labels = labels_N.numpy()
     pictures_of = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
     able = np.array([label for label, pictures in pictures_of.items() if len(pictures) > shots])
-    group_of = {label: 0 if group_N is None else int(group_N[pictures[0]]) for label, pictures in pictures_of.items()}
-    pools = [able[[group_of[label] == group for label in able.tolist()]] for group in sorted(set(group_of.values()))]
+    group_of_label = {
+        label: 0 if group_N is None else int(group_N[pictures[0]]) for label, pictures in pictures_of.items()
+    }
+    pools = [
+        able[[group_of_label[label] == group for label in able.tolist()]]
+        for group in sorted(set(group_of_label.values()))
+    ]
     enough = [pool for pool in pools if len(pool) >= ways]
     if not enough or ways < 2:
         most = max(map(len, pools))
