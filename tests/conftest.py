@@ -1,6 +1,7 @@
 """What every room's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def shared_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no data at {DATA}: set FIRSTSIGHT_DATA")
     return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What several tests share is not made with the user's folders or key either."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIRSTSIGHT_HOME", str(tmp_path_factory.mktemp("home")))
+        environment.setenv("FIRSTSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        for variable in ("FIRSTSIGHT_KEY", "FIRSTSIGHT_KEY_FILE"):
+            environment.delenv(variable, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,11 @@ def model() -> Model:
     return pixel_model("tiny")
 
 
-@pytest.fixture(params=["sqlite-file", "sqlite-memory"])
+@pytest.fixture(params=["sqlite-file", "sqlite-memory", "sqlite-encrypted"])
 def gallery(request: pytest.FixtureRequest, tmp_path: Path, model: Model) -> Iterator[Gallery]:
-    """An empty gallery, bound to the model, on each backend."""
-    with Gallery(tmp_path / "gallery.sqlite" if request.param == "sqlite-file" else "sqlite://") as opened:
+    """An empty gallery, bound to the model, on each backend, and encrypted."""
+    key = bytes(range(32)) if request.param == "sqlite-encrypted" else None
+    with Gallery("sqlite://" if request.param == "sqlite-memory" else tmp_path / "gallery.sqlite", key=key) as opened:
         opened.bind_model(model)
         yield opened
 

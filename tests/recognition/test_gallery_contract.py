@@ -1,6 +1,7 @@
 """What every backend of the gallery must do."""
 
 import threading
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tiny_models import pixel_model, random_templates
 
 from firstsight.config import OperatingPoint
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel
+from firstsight.recognition.copies import note_copy
 from firstsight.recognition.gallery import Gallery
 
 POINT = OperatingPoint(threshold=0.9, target=0.001, accepted=2, comparisons=4_000, identities=80)
@@ -115,6 +117,40 @@ def test_who_is_forgotten_is_gone_and_may_come_back(gallery: Gallery) -> None:
             method("ada")
     gallery.enroll("ada", ada)
     assert names_found(gallery, ada) == ["ada", "bob"]
+
+
+def test_each_picture_has_its_time_its_consent_note_and_whether_it_was_kept(gallery: Gallery) -> None:
+    one, two, three = random_templates(3)
+    before = datetime.now(UTC).replace(tzinfo=None)
+    gallery.enroll("bob", one)
+    gallery.enroll("ada", two, b"a picture", consent="signed form 7")
+    gallery.enroll("bob", three, b"a picture", add=True, consent="by mail, 2026-11-02")
+    held = dict(gallery.enrollments())
+    assert list(held) == ["bob", "ada"]
+    noted = {name: [(e.picture_kept, e.consent) for e in enrollments] for name, enrollments in held.items()}
+    assert noted == {"bob": [(False, None), (True, "by mail, 2026-11-02")], "ada": [(True, "signed form 7")]}
+    times = [held["bob"][0].enrolled_at, held["ada"][0].enrolled_at, held["bob"][1].enrolled_at]
+    assert before <= times[0] <= times[1] <= times[2] <= datetime.now(UTC).replace(tzinfo=None)
+
+
+def test_a_receipt_lists_the_copies_in_which_the_forgotten_still_is(gallery: Gallery) -> None:
+    def note(kind: str, path: str) -> None:
+        with gallery._storage.writing() as connection:
+            note_copy(connection, kind, path)
+
+    gallery.enroll_many(["ada", "bob"], random_templates(2))
+    note("backup", "first.sqlite")
+    gallery.enroll("cyd", random_templates(1)[0])
+    note("export", "second.jsonl")
+    gallery.forget("bob")
+    note("backup", "third.sqlite")  # without bob
+    note("backup", "first.sqlite")  # written anew: with cyd
+    gallery.enroll("dan", random_templates(1)[0])
+    for name, held_by in (("dan", []), ("cyd", ["second.jsonl", "third.sqlite", "first.sqlite"])):
+        receipt = gallery.forget(name)
+        assert [copy.path for copy in receipt.copies] == held_by
+        assert all(copy.made_at <= receipt.forgotten_at for copy in receipt.copies)
+    assert [copy.kind for copy in receipt.copies] == ["export", "backup", "backup"]
 
 
 Actions = st.sampled_from(["enroll", "add", "forget", "search", "clear"])

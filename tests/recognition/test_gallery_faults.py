@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from tiny_models import random_templates
+from traces import pieces_found
 
 from firstsight.errors import StorageError
 from firstsight.recognition import storage
@@ -113,6 +115,24 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(path: Path, model) -> N
         gallery.enroll("after", random_templates(1)[0])  # goes on once there is room
     assert 10 < len(acknowledged) < 1_000
     assert intact_names(path) == [*acknowledged, "after"]
+
+
+def test_forget_admits_that_a_full_disk_keeps_traces_and_they_go_once_there_is_room(path: Path, model) -> None:
+    picture = np.random.default_rng(0).bytes(200_000)
+    with Gallery(path) as gallery:
+        gallery.bind_model(model)
+        gallery.enroll_many(["bob", "cyd"], random_templates(2), [picture, bytes(400_000)])
+    with Gallery(path) as gallery:
+        with (
+            files_end_at(360_000),
+            pytest.raises(StorageError, match=r"bob is out of the gallery, but .*full.*Free some space"),
+        ):
+            gallery.forget("bob")
+        assert gallery.names() == ["ada", "cyd"]
+        assert pieces_found(path.parent, picture) > 1_000
+        with Gallery(path):
+            assert pieces_found(path.parent, picture) == 0
+    assert intact_names(path) == ["ada", "cyd"]
 
 
 def test_a_full_disk_while_a_gallery_is_made_leaves_one_that_can_be_made(tmp_path: Path) -> None:

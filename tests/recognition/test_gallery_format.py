@@ -1,10 +1,13 @@
 """The shipped migrations, and what tells a gallery from other files."""
 
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import torch
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -39,6 +42,40 @@ def test_the_migrations_lead_to_the_tables_of_the_code(path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", "firstsight.recognition:migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == schema.FORMAT
+
+
+def test_a_gallery_of_the_first_format_keeps_what_it_holds(path: Path) -> None:
+    """And of whom it had forgotten, the traces are erased."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "firstsight.recognition:migrations")
+        command.upgrade(config, "0001")
+        held = random_templates(1)
+        row = {
+            "name": "ada",
+            "model": "m" * 64,
+            "template": held.numpy().tobytes(),
+            "now": "2026-01-02 03:04:05.000000",
+        }
+        for statement in (
+            "PRAGMA secure_delete = OFF",
+            "UPDATE gallery SET model_identity = :model, model_name = 'old', size = 1",
+            "INSERT INTO identities (id, name, enrolled_at) VALUES (7, :name, :now)",
+            "INSERT INTO templates VALUES (9, 7, :model, :template, 'a picture', :now)",
+            "INSERT INTO forgotten VALUES (1, 3, 3)",
+            "CREATE TABLE secrets AS SELECT 'of one who was forgotten'",
+            "DROP TABLE secrets",
+        ):
+            connection.execute(sa.text(statement), row)
+    engine.dispose()
+    assert b"of one who was forgotten" in path.read_bytes()
+    with Gallery(path) as gallery:
+        assert (gallery.names(), gallery.model_name, len(gallery)) == (["ada"], "old", 1)
+        assert torch.equal(gallery.templates_of("ada"), held)
+        ((name, [enrollment]),) = gallery.enrollments()
+        assert (name, enrollment) == ("ada", (datetime(2026, 1, 2, 3, 4, 5), True, None))
+    assert b"of one who was forgotten" not in path.read_bytes()
 
 
 def test_a_gallery_is_made_with_its_folders_and_found_again(tmp_path: Path, model) -> None:

@@ -1,4 +1,4 @@
-"""Several processes on one gallery, one of them killed; and what forget leaves on the disk."""
+"""Several processes on one gallery, one of them killed."""
 
 import signal
 import sqlite3
@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny_models import pixel_model, random_templates
@@ -124,36 +123,3 @@ def test_a_kill_loses_no_acknowledged_enrollment(shared_gallery_url: str) -> Non
     connection = sqlite3.connect(shared_gallery_url.removeprefix("sqlite:///"))
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
-
-
-def pieces_found(folder: Path, secret: bytes, length: int = 32) -> int:
-    """How many pieces of a secret are in the files of a folder: a page may end within it."""
-    held = b"\0".join(path.read_bytes() for path in folder.iterdir())
-    return sum(secret[start : start + length] in held for start in range(0, len(secret) - length + 1, length))
-
-
-def test_after_forget_no_file_holds_the_template_the_picture_or_the_name(tmp_path: Path) -> None:
-    folder = tmp_path / "galleries"
-    generator = np.random.default_rng(3)
-    templates = torch.from_numpy(generator.integers(-127, 128, (5, 64), dtype=np.int8))
-    pictures = [generator.bytes(20_000) for _ in range(5)]
-    names = [f"Person of Interest {i}" for i in range(5)]
-    with Gallery(folder / "g.sqlite") as gallery, Gallery(folder / "g.sqlite") as other:
-        for opened in (gallery, other):
-            opened.bind_model(pixel_model("tiny"))
-        for name, template, picture in zip(names, templates, pictures, strict=True):
-            gallery.enroll(name, template, picture)
-        gallery.search(templates)
-        other.search(templates)
-        assert {path.name for path in folder.iterdir()} == {"g.sqlite", "g.sqlite-wal", "g.sqlite-shm"}
-        assert pieces_found(folder, pictures[2]) > 500
-        assert pieces_found(folder, templates[2].numpy().tobytes()) == 2
-        assert pieces_found(folder, names[2].encode(), len(names[2])) == 1
-        gallery.forget(names[2])
-        assert pieces_found(folder, pictures[2]) == 0
-        assert pieces_found(folder, templates[2].numpy().tobytes()) == 0
-        assert pieces_found(folder, names[2].encode(), len(names[2])) == 0
-        assert pieces_found(folder, pictures[3]) > 500
-        in_memory = gallery._index._templates_ND.numpy().tobytes()
-        assert templates[2].numpy().tobytes() not in in_memory
-        assert templates[3].numpy().tobytes() in in_memory

@@ -15,6 +15,8 @@ def enroll(
     model: Model = None,
     gallery: GalleryUrl = None,
     add: Annotated[bool, Parameter(help="Add this picture to a name that is enrolled already.")] = False,
+    consent: Annotated[str | None, Parameter(help="A note on the consent to it: who gave it, when, to what.")] = None,
+    no_picture: Annotated[bool, Parameter(help="Keep the template alone: no other model can take over then.")] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -25,7 +27,7 @@ def enroll(
     from firstsight.cli.recognizer import open_recognizer
 
     with open_recognizer(model, gallery, device=device, make=True) as recognizer:
-        recognizer.enroll(name, picture, add=add)
+        recognizer.enroll(name, picture, add=add, keep_picture=not no_picture, consent=consent)
         size = len(recognizer.gallery)
         if json:
             print_json({"enrolled": name, "gallery": recognizer.gallery.where, "gallery_size": size})

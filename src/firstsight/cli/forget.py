@@ -1,5 +1,5 @@
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -15,16 +15,28 @@ def forget(
     gallery: GalleryUrl = None,
     json: Json = False,
 ) -> int:
-    """Erase a name for good: its templates and its pictures, from the gallery and its log.
+    """Erase a name for good: its templates and its pictures, from the gallery and its log. --json prints the receipt.
 
     Example: firstsight forget ada --model runs/mine
     """
     from firstsight.cli.recognizer import open_gallery
+    from firstsight.workflows import forget as workflow
 
     with open_gallery(model, gallery) as opened:
-        receipt = opened.forget(name)
+        receipt = workflow.forget(opened, name)
     if json:
-        print_json(asdict(receipt))
+        print_json(receipt)
     else:
-        console.print(f"{name} is forgotten.", markup=False)
+        for line in _lines(receipt):
+            console.print(line, markup=False)
     return 0
+
+
+def _lines(receipt: dict[str, Any]) -> Iterator[str]:
+    erased = f"templates {receipt['templates']}, pictures {receipt['pictures']}"
+    yield f"{receipt['name']} is forgotten: {erased}, erased from {', '.join(receipt['erased_from'])}."
+    for copy in receipt["copies"]:
+        yield f"Still in the {copy['kind']} of {copy['made_at']}: {copy['path']}"
+    for trained in receipt["models"]:
+        gone = "" if trained["found"] else " (no longer there)"
+        yield f"A model was trained on an identity of this name: {trained['run']}{gone}"

@@ -5,6 +5,7 @@ from firstsight.cli.console import print_json
 from firstsight.cli.options import GalleryUrl, Json, Model
 
 gallery = App(name="gallery", help="See who is enrolled.\n\nExample: firstsight gallery list --model runs/mine")
+gallery.command("firstsight.cli.encrypt:encrypt", name="encrypt")
 
 
 @gallery.command(name="list")
@@ -14,16 +15,17 @@ def list_names(
     gallery: GalleryUrl = None,
     json: Json = False,
 ) -> int:
-    """List the names in a gallery.
+    """List the names in a gallery; with --json also when each was enrolled, and with what consent note.
 
     Example: firstsight gallery list --model runs/mine
     """
     from firstsight.cli.recognizer import open_gallery
 
     with open_gallery(model, gallery) as opened:
-        for name in opened.names():
-            if json:
-                print_json({"name": name})
-            else:
+        if json:
+            for name, enrollments in opened.enrollments():
+                print_json({"name": name, "enrollments": [enrollment.to_json() for enrollment in enrollments]})
+        else:
+            for name in opened.names():
                 console.print(name, markup=False)
     return 0

@@ -32,7 +32,8 @@ def models(
         rows = [
             (
                 entry["name"], entry["model_identity"][:12], entry["network"], entry["input"], entry["data"],
-                "none" if entry["threshold"] is None else f"{entry['threshold']:.3f}", str(entry["enrolled"]),
+                "none" if entry["threshold"] is None else f"{entry['threshold']:.3f}",
+                "no key" if entry["enrolled"] is None else str(entry["enrolled"]),
             )
             for entry in found
         ]  # fmt: skip

@@ -8,32 +8,37 @@ from firstsight.errors import UserError
 from firstsight.models.device import pick_device
 from firstsight.models.folder import find_model, load_model, read_config
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
 
 
 @contextmanager
 def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) -> Iterator[Gallery]:
-    """The gallery that is named, or the default one of the model that is named. No network is loaded.
+    """The gallery that is named, or the default one of the model that is named, with the key of the environment. No
+    network is loaded.
 
     Only with `make` is a new one made; without it, a model's default gallery that is not there yet is an empty one.
 
     Raises:
-        UserError: neither was named, or the named gallery is not there.
+        UserError: neither was named, the named gallery is not there, or the key does not fit.
     """
+    place = gallery_place(model, gallery, make=make)
+    with Gallery(place, key=None if place == "sqlite://" else environment_key()) as opened:
+        yield opened
+
+
+def gallery_place(model: str | None, gallery: str | None, *, make: bool = False) -> str | Path:
+    """Where the gallery is that `open_gallery` opens, which raises the same."""
     if gallery is not None:
         if not make and "://" not in gallery and not Path(gallery).exists():
             raise UserError(
                 f"There is no gallery {gallery}.", hint="Check the path, or make it with firstsight enroll."
             )
-        where: str | Path = gallery
-    elif model is not None:
-        where = default_gallery_path(read_config(find_model(model)).identity)
-        if not make and not where.exists():
-            where = "sqlite://"
-    else:
+        return gallery
+    if model is None:
         raise UserError("Which model?", hint="Add --model runs/mine, or --gallery FILE of one that you enrolled into.")
-    with Gallery(where) as opened:
-        yield opened
+    place = default_gallery_path(read_config(find_model(model)).identity)
+    return place if make or place.exists() else "sqlite://"
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import dataclasses
 import threading
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,31 +14,34 @@ from firstsight.config import OperatingPoint
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel, StorageError
 from firstsight.models.folder import Model
 from firstsight.recognition.decision import Match
+from firstsight.recognition.forgetting import (
+    Receipt,
+    erase_everyone,
+    erase_identity,
+    erase_traces,
+    finish_erasing,
+    leave_to_erase,
+)
 from firstsight.recognition.index import Index
+from firstsight.recognition.keys import refuse_other_key, unlock
 from firstsight.recognition.rows import (
+    Enrollment,
     State,
     clean_name,
     drop_forgotten,
+    enrollments,
     ids_of,
+    insert_templates,
     load_new,
     lock,
     names_of,
-    stacked,
+    now,
     state_of,
+    templates_of,
 )
-from firstsight.recognition.schema import forgotten, gallery, identities, operating_points, templates
+from firstsight.recognition.schema import gallery, identities, operating_points, templates
+from firstsight.recognition.sealing import SEAL_BYTES, Cipher, seal_all
 from firstsight.recognition.storage import Storage
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What was erased, and where it was."""
-
-    name: str
-    gallery: str
-    templates: int
-    pictures: int
-    erased_from: tuple[str, ...] = ("database", "write-ahead log", "index")
 
 
 class Gallery:
@@ -48,8 +51,13 @@ class Gallery:
     threads may use one gallery: each search sees what any of them has enrolled and forgotten before. Templates of
     different models cannot be compared, so a gallery holds those of one: see `bind_model`.
 
+    `key`, 32 bytes, encrypts the templates and pictures of a new gallery, and is needed for an encrypted one. Names
+    and consent notes are not encrypted.
+
     Raises:
-        GalleryError: not a gallery, or one of a newer firstsight.
+        GalleryError: not a gallery, or one of a newer firstsight; the key is missing or wrong, or the gallery holds
+            someone and is not encrypted.
+        MissingExtra: a key was given, and `cryptography` is not installed.
         StorageError: from any method: read-only, locked, damaged, or the disk is full. Nothing is half-written.
 
     Example:
@@ -58,11 +66,18 @@ class Gallery:
         0
     """
 
-    def __init__(self, url_or_path: str | Path) -> None:
+    def __init__(self, url_or_path: str | Path, *, key: bytes | None = None) -> None:
+        self._cipher = Cipher(key) if key is not None else None
         self._storage = Storage(url_or_path)
         self._index = Index()
         self._lock = threading.Lock()  # guards the index
         self._model: tuple[str, str] | None = None  # identity, and the name to find it by
+        try:
+            self._key_check = unlock(self._storage, self._cipher)
+            finish_erasing(self._storage)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def where(self) -> str:
@@ -88,6 +103,12 @@ class Gallery:
         with self._storage.reading() as connection:
             return list(connection.scalars(sa.select(identities.c.name).order_by(identities.c.id)))
 
+    def enrollments(self) -> Iterator[tuple[str, list[Enrollment]]]:
+        """Everyone enrolled, each with when, whether the picture was kept, and the consent note. Read them to the end
+        before the next call: a gallery in memory has one connection."""
+        with self._storage.reading() as connection:
+            yield from enrollments(connection)
+
     @property
     def model_identity(self) -> str | None:
         """The model whose templates are held; None while nobody is enrolled."""
@@ -112,18 +133,25 @@ class Gallery:
         self._model = model.identity, name
 
     def enroll(
-        self, name: str, template_D: Int8[Tensor, "D"], picture: bytes | None = None, *, add: bool = False
+        self,
+        name: str,
+        template_D: Int8[Tensor, "D"],
+        picture: bytes | None = None,
+        *,
+        add: bool = False,
+        consent: str | None = None,
     ) -> None:
         """Enroll one identity from one template; it is on the disk when this returns.
 
-        `picture` is the PNG of the network's input. `add` lets a known name have one template more.
+        `picture` is the PNG of the network's input. `add` lets a known name have one template more. `consent` is a
+        note on the consent to it, kept beside the template.
 
         Raises:
             AlreadyEnrolled: the name is known, and `add` was not asked for.
             OtherModel: the gallery holds templates of another model.
             GalleryError: the name cannot be one; no model was bound; the template has another length or no direction.
         """
-        self.enroll_many([name], template_D[None], [picture], add=add)
+        self.enroll_many([name], template_D[None], [picture], add=add, consents=[consent])
 
     def enroll_many(
         self,
@@ -132,6 +160,7 @@ class Gallery:
         pictures: Sequence[bytes | None] | None = None,
         *,
         add: bool = False,
+        consents: Sequence[str | None] | None = None,
     ) -> None:
         """Enroll all or, if one is refused, none. Raises as `enroll` does; a name may come twice only with `add`."""
         if not names:
@@ -139,7 +168,7 @@ class Gallery:
         if not templates_ND.any(1).all():
             raise GalleryError("A template is all zero and stands for no direction.", hint="Check the picture.")
         names = [clean_name(name) for name in names]
-        now = _now()
+        enrolled_at = now()
         with self._storage.writing() as connection:
             model_identity = self._claim(connection, templates_ND.shape[1])
             known = ids_of(connection, names)
@@ -147,54 +176,59 @@ class Gallery:
                 self._refuse_twice(names, known)
             new = [name for name in dict.fromkeys(names) if name not in known]
             if new:
-                connection.execute(sa.insert(identities), [{"name": name, "enrolled_at": now} for name in new])
+                connection.execute(sa.insert(identities), [{"name": name, "enrolled_at": enrolled_at} for name in new])
                 known |= ids_of(connection, new)
-            rows = zip(names, templates_ND.numpy(), pictures or [None] * len(names), strict=True)
-            connection.execute(
-                sa.insert(templates),
-                [
-                    {
-                        "identity_id": known[name],
-                        "model_identity": model_identity,
-                        "template": template_D.tobytes(),
-                        "picture": picture,
-                        "enrolled_at": now,
-                    }
-                    for name, template_D, picture in rows
-                ],
+            rows = zip(
+                (known[name] for name in names),
+                (template_D.tobytes() for template_D in templates_ND.numpy()),
+                pictures or repeat(None, len(names)),
+                consents or repeat(None, len(names)),
+                strict=True,
             )
+            insert_templates(connection, self._cipher, model_identity, rows, enrolled_at)
             connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
 
     def forget(self, name: str) -> Receipt:
-        """Erase an identity, its templates and pictures: overwritten in the database, gone from log and index.
+        """Erase an identity, its templates and pictures: gone from the database, its free space, the log and the index.
+
+        If this is interrupted, either nothing is erased, or what is left to erase is erased as the gallery is opened
+        again.
 
         Raises:
             NotEnrolled: nobody has this name.
-            StorageError: erased from the database, but another program keeps the log open, which still holds it.
+            StorageError: out of the gallery, but traces are left in its files: another program keeps the log open,
+                or the disk is full.
         """
         name = clean_name(name)
         with self._storage.writing() as connection:
-            lock(connection)
-            identity = self._id_of(connection, name)
-            counts = sa.select(sa.func.count(), sa.func.count(templates.c.picture))
-            held, pictures = connection.execute(counts.where(templates.c.identity_id == identity)).one()
-            connection.execute(sa.delete(templates).where(templates.c.identity_id == identity))
-            connection.execute(sa.delete(identities).where(identities.c.id == identity))
-            connection.execute(sa.insert(forgotten).values(first_identity=identity, last_identity=identity))
-            connection.execute(sa.update(gallery).values(size=gallery.c.size - 1))
-        self._erase_traces(f"{name} is out of the gallery")
-        return Receipt(name=name, gallery=self.where, templates=held, pictures=pictures)
+            self._locked(connection)
+            erased = erase_identity(connection, self._id_of(connection, name))
+        places = self._erase_traces(f"{name} is out of the gallery")
+        return erased.receipt(name, self.where, places)
 
     def clear(self) -> None:
         """Forget everyone. Operating points stay."""
         with self._storage.writing() as connection:
-            lock(connection)
-            last = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
-            connection.execute(sa.delete(templates))
-            connection.execute(sa.delete(identities))
-            connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=last))
-            connection.execute(sa.update(gallery).values(size=0))
+            self._locked(connection)
+            erase_everyone(connection)
         self._erase_traces("Everyone is out of the gallery")
+
+    def encrypt(self, key: bytes) -> None:
+        """Seal all templates and pictures with a key, in one transaction; the gallery is not opened without it again.
+
+        Raises:
+            GalleryError: it is encrypted already, or the key is not of 32 bytes.
+            StorageError: it is encrypted, but traces of what was in clear are left in its files, as for `forget`.
+            MissingExtra: `cryptography` is not installed.
+        """
+        cipher = Cipher(key)
+        with self._storage.writing() as connection:
+            if self._locked(connection).key_check is not None:
+                raise GalleryError(f"{self.where} is encrypted already.", hint="Use it with its key.")
+            check = seal_all(connection, cipher)
+            leave_to_erase(connection)
+        self._cipher, self._key_check = cipher, check
+        self._erase_traces(f"{self.where} is encrypted")
 
     def search(self, templates_MD: Int8[Tensor, "M D"], k: int = 2) -> list[list[Match]]:
         """The `k` nearest identities to each probe, nearest first; fewer where fewer are enrolled.
@@ -225,10 +259,8 @@ class Gallery:
             OtherModel: a model was bound, and the gallery holds templates of another.
         """
         with self._storage.reading() as connection:
-            self._refuse_other_model(state_of(connection), self._model)
-            of_name = templates.c.identity_id == self._id_of(connection, clean_name(name))
-            query = sa.select(templates.c.template).where(of_name).order_by(templates.c.id)
-            return stacked(list(connection.scalars(query)))
+            self._refuse_other_model(self._state(connection), self._model)
+            return templates_of(connection, self._id_of(connection, clean_name(name)), self._cipher)
 
     def operating_point(self, model_identity: str) -> OperatingPoint | None:
         """Where 'the same' ends for this model in this gallery, if it was measured."""
@@ -239,7 +271,7 @@ class Gallery:
 
     def set_operating_point(self, model_identity: str, point: OperatingPoint) -> None:
         """Keep an operating point for a model, in place of an earlier one."""
-        row = {"model_identity": model_identity, "point": dataclasses.asdict(point), "set_at": _now()}
+        row = {"model_identity": model_identity, "point": dataclasses.asdict(point), "set_at": now()}
         with self._storage.writing() as connection:
             of_model = operating_points.c.model_identity == model_identity
             connection.execute(sa.delete(operating_points).where(of_model))
@@ -252,22 +284,22 @@ class Gallery:
 
     def _claim(self, connection: sa.Connection, size: int) -> str:
         """Lock the gallery for this writer, and write its model down if it is the first."""
-        held = lock(connection)
+        held = self._locked(connection)
         model = self._bound()
         self._refuse_other_model(held, model)
         if not held.size:
             connection.execute(sa.update(gallery).values(model_identity=model[0], model_name=model[1]))
         length = connection.scalar(sa.select(sa.func.length(templates.c.template)).limit(1))
-        self._refuse_other_size(size, length or size)
+        self._refuse_other_size(size, length - (SEAL_BYTES if self._cipher else 0) if length else size)
         return model[0]
 
     def _follow(self) -> int:
         """Bring the index to what the database holds now, and count the identities."""
         with self._storage.reading() as connection:
-            held = state_of(connection)
+            held = self._state(connection)
             self._refuse_other_model(held, self._bound())
             drop_forgotten(connection, self._index)
-            load_new(connection, self._index)
+            load_new(connection, self._index, self._cipher)
         return held.size
 
     def _bound(self) -> tuple[str, str]:
@@ -305,14 +337,16 @@ class Gallery:
             )
         return identity
 
-    def _erase_traces(self, done: str) -> None:
+    def _erase_traces(self, done: str) -> tuple[str, ...]:
         with self._lock, self._storage.reading() as connection:
             drop_forgotten(connection, self._index)
         try:
-            self._storage.empty_log()
+            return erase_traces(self._storage)
         except StorageError as error:
             raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
 
+    def _state(self, connection: sa.Connection) -> State:
+        return refuse_other_key(self.where, state_of(connection), self._key_check)
 
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    def _locked(self, connection: sa.Connection) -> State:
+        return refuse_other_key(self.where, lock(connection), self._key_check)

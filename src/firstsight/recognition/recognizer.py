@@ -13,7 +13,8 @@ from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
 from firstsight.recognition.embed import Picture, crop, embed_pictures, to_png
-from firstsight.recognition.gallery import Gallery, Receipt
+from firstsight.recognition.forgetting import Receipt
+from firstsight.recognition.gallery import Gallery
 
 _BATCH = 64
 
@@ -61,15 +62,27 @@ class Recognizer:
             )
         return point.threshold
 
-    def enroll(self, name: str, picture: Picture, *, add: bool = False) -> None:
+    def enroll(
+        self,
+        name: str,
+        picture: Picture,
+        *,
+        add: bool = False,
+        keep_picture: bool = True,
+        consent: str | None = None,
+    ) -> None:
         """Know this identity from now on; `add` gives a known name one picture more.
+
+        The network's view of the picture is kept, so that another model can take over, unless `keep_picture` is
+        false. `consent` is a note on the consent to it, kept beside the template.
 
         Raises:
             AlreadyEnrolled: the name is known, and `add` was not asked for.
             GalleryError: the name cannot be one.
         """
         pixels_CHW = crop(picture, self.model.config.preprocessing)
-        self.gallery.enroll(name, self._templates([pixels_CHW])[0], to_png(pixels_CHW), add=add)
+        kept = to_png(pixels_CHW) if keep_picture else None
+        self.gallery.enroll(name, self._templates([pixels_CHW])[0], kept, add=add, consent=consent)
 
     def verify(self, name: str, picture: Picture) -> Decision:
         """Is it `name`? Compared with the nearest of the pictures enrolled under this name.

@@ -2,8 +2,9 @@
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -14,11 +15,13 @@ from torch import Tensor
 from firstsight.errors import GalleryError
 from firstsight.recognition.index import Index
 from firstsight.recognition.schema import MAX_NAME, forgotten, gallery, identities, templates
+from firstsight.recognition.sealing import Cipher, picture_of, seal, template_of, unseal
 
 _IN_ONE_QUERY = 10_000  # SQLite takes 32,766 values
 _LOADED_AT_ONCE = 50_000
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would let a name be shown as another
-_STATE = sa.select(gallery.c.model_identity, gallery.c.model_name, gallery.c.size)
+_STATE = sa.select(*gallery.c["model_identity", "model_name", "size", "key_check", "erased"])
+_TEMPLATE = templates.c["id", "identity_id", "model_identity", "template"]
 _T = TypeVar("_T")
 
 
@@ -28,6 +31,20 @@ class State(NamedTuple):
     model_identity: str
     model_name: str
     size: int
+    key_check: bytes | None
+    erased: int
+
+
+class Enrollment(NamedTuple):
+    """What is known of one enrolled picture beside its template. `enrolled_at` is UTC."""
+
+    enrolled_at: datetime
+    picture_kept: bool
+    consent: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the time in ISO 8601."""
+        return {**self._asdict(), "enrolled_at": iso(self.enrolled_at)}
 
 
 def clean_name(name: str) -> str:
@@ -50,6 +67,16 @@ def clean_name(name: str) -> str:
     ):
         raise GalleryError(f"The name {cleaned!r} has characters that do not show.", hint="Type it anew.")
     return cleaned
+
+
+def now() -> datetime:
+    """As the database keeps it: UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def iso(moment: datetime) -> str:
+    """UTC as the database keeps it, in ISO 8601."""
+    return moment.isoformat(timespec="seconds") + "Z"
 
 
 def state_of(connection: sa.Connection) -> State:
@@ -86,21 +113,61 @@ def drop_forgotten(connection: sa.Connection, index: Index) -> None:
         index.last_forgotten = row.id
 
 
-def load_new(connection: sa.Connection, index: Index) -> None:
+def enrollments(connection: sa.Connection) -> Iterator[tuple[str, list[Enrollment]]]:
+    """Each name with its enrollments, in the order in which they came."""
+    columns = identities.c.name, templates.c.enrolled_at, templates.c.picture.is_not(None), templates.c.consent
+    query = sa.select(*columns).join_from(identities, templates).order_by(identities.c.id, templates.c.id)
+    rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(query)
+    for name, group in groupby(rows, key=lambda row: row[0]):
+        yield name, [Enrollment(*row[1:]) for row in group]
+
+
+def insert_templates(
+    connection: sa.Connection,
+    cipher: Cipher | None,
+    model_identity: str,
+    rows: Iterable[tuple[int, bytes, bytes | None, str | None]],
+    enrolled_at: datetime,
+) -> None:
+    """Write rows of (identity id, template, picture, consent), sealed if there is a cipher."""
+    connection.execute(
+        sa.insert(templates),
+        [
+            {
+                "identity_id": identity,
+                "model_identity": model_identity,
+                "template": seal(cipher, template, template_of(identity, model_identity)),
+                "picture": None if picture is None else seal(cipher, picture, picture_of(identity)),
+                "enrolled_at": enrolled_at,
+                "consent": consent,
+            }
+            for identity, template, picture, consent in rows
+        ],
+    )
+
+
+def templates_of(connection: sa.Connection, identity: int, cipher: Cipher | None) -> Int8[Tensor, "K D"]:
+    """The templates of one identity, in the order of enrollment."""
+    query = sa.select(*_TEMPLATE).where(templates.c.identity_id == identity).order_by(templates.c.id)
+    return _opened(connection.execute(query).all(), cipher)
+
+
+def load_new(connection: sa.Connection, index: Index, cipher: Cipher | None = None) -> None:
     """Append the templates that the index does not have yet."""
     new = templates.c.id > index.last_template
     room = len(index) + (connection.scalar(sa.select(sa.func.count()).select_from(templates).where(new)) or 0)
     if room == len(index):
         return
-    query = sa.select(templates.c.id, templates.c.identity_id, templates.c.template).where(new)
+    query = sa.select(*_TEMPLATE).where(new)
     rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(query.order_by(templates.c.id))
     for part in rows.partitions():
-        ids, identity_ids, blobs = zip(*part, strict=True)
-        index.add(torch.tensor(identity_ids), stacked(blobs), room=room)
-        index.last_template = ids[-1]
+        index.add(torch.tensor([row.identity_id for row in part]), _opened(part, cipher), room=room)
+        index.last_template = part[-1].id
 
 
-def stacked(blobs: Sequence[bytes]) -> Int8[Tensor, "N D"]:
+def _opened(rows: Sequence[Any], cipher: Cipher | None) -> Int8[Tensor, "N D"]:
+    """The templates of rows of `_TEMPLATE`, unsealed."""
+    blobs = [unseal(cipher, row.template, template_of(row.identity_id, row.model_identity)) for row in rows]
     return torch.from_numpy(np.frombuffer(b"".join(blobs), np.int8).reshape(len(blobs), -1).copy())
 
 

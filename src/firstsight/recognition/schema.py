@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-FORMAT = "0001"  # the newest migration; a later one counts on
+FORMAT = "0002"  # the newest migration; a later one counts on
 VERSION_TABLE = "gallery_format"
 MAX_NAME = 200
 
@@ -23,6 +23,8 @@ gallery = sa.Table(
     sa.Column("model_identity", sa.String(64), nullable=False),  # empty before the first enrollment
     sa.Column("model_name", sa.String, nullable=False),
     sa.Column("size", sa.Integer, nullable=False),  # identities: counted here, since count(*) reads them all
+    sa.Column("key_check", sa.LargeBinary),  # sealed with the key; NULL where nothing is encrypted
+    sa.Column("erased", sa.Integer, nullable=False),  # rows of forgotten up to this one left no trace in the files
 )
 
 # Ids are never used twice: that is how another process sees what is new.
@@ -41,9 +43,10 @@ templates = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("identity_id", sa.ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("model_identity", sa.String(64), nullable=False),
-    sa.Column("template", sa.LargeBinary, nullable=False),  # D bytes, int8
-    sa.Column("picture", sa.LargeBinary),  # PNG of the network's input
+    sa.Column("template", sa.LargeBinary, nullable=False),  # D bytes, int8; sealed where the gallery is encrypted
+    sa.Column("picture", sa.LargeBinary),  # PNG of the network's input, sealed likewise; NULL: not kept
     sa.Column("enrolled_at", sa.DateTime, nullable=False),
+    sa.Column("consent", sa.String),  # what was noted of the consent to it
     sqlite_autoincrement=True,
 )
 
@@ -55,6 +58,17 @@ forgotten = sa.Table(
     sa.Column("first_identity", sa.Integer, nullable=False),
     sa.Column("last_identity", sa.Integer, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# Backups and exports, each with the newest identity in it: who was enrolled before may be in it.
+copies = sa.Table(
+    "copies",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),  # backup or export
+    sa.Column("made_at", sa.DateTime, nullable=False),
+    sa.Column("newest_identity", sa.Integer, nullable=False),
 )
 
 operating_points = sa.Table(

@@ -61,20 +61,25 @@ class Storage:
         with _in_one_sentence(self.where), self._writer.begin() as connection:
             yield connection
 
-    def empty_log(self) -> None:
-        """Move the write-ahead log into the database and cut it to nothing: it holds what pages held before.
+    def erase_traces(self) -> tuple[str, ...]:
+        """Build the database anew from what it holds, and cut the write-ahead log to nothing: it holds what pages held
+        before. Says in which places beside the tables there can be no trace any more.
+
+        secure_delete is not enough: where SQLite moves a row to another page, a copy of it stays in the gap it leaves.
 
         Raises:
-            StorageError: another program is still reading it.
+            StorageError: another program is still reading the log, or the disk is full.
         """
         if not self._url.database:
-            return
+            return ()
+        self._outside_transaction("VACUUM")
         busy, *_ = self._outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
             raise StorageError(
                 f"{self.where}-wal cannot be emptied while another program reads the gallery.",
                 hint="End that program: the log is erased as the last one closes the gallery.",
             )
+        return "free space of the database", "write-ahead log"
 
     def close(self) -> None:
         self._engine.dispose()
@@ -106,11 +111,11 @@ class Storage:
             else:
                 return
 
-    def _outside_transaction(self, pragma: str) -> tuple[Any, ...]:
+    def _outside_transaction(self, statement: str) -> tuple[Any, ...]:
         with _in_one_sentence(self.where):
             connection = self._engine.raw_connection()
             try:
-                row: tuple[Any, ...] = connection.cursor().execute(pragma).fetchone()
+                row: tuple[Any, ...] = connection.cursor().execute(statement).fetchone() or ()
             finally:
                 connection.close()
             return row

@@ -51,14 +51,16 @@ class Outcome:
 @runtime_checkable
 class Job(Protocol):
     """One training task. `recipe` has everything resolved; `config` says what the model is, before its weights;
-    `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `figure` names what `validate`
-    gives; `empty_cells` counts, by column, those of a table that were filled with the mean."""
+    `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `names` are the identities or
+    classes that are learned from; `figure` names what `validate` gives; `empty_cells` counts, by column, those of a
+    table that were filled with the mean."""
 
     recipe: Recipe
     config: ModelConfig
     feed: Feed
     learned: dict[str, int]
     held_out: dict[str, int]
+    names: Sequence[str]
     figure: str
     unreadable: Sequence[Skipped]
     empty_cells: dict[str, int]
@@ -107,6 +109,7 @@ class EmbeddingJob:
         self.empty_cells: dict[str, int] = {}
         self.learned = _counts(packed.kept)
         self.held_out = _counts(self._held_out) if self._held_out else {}
+        self.names: Sequence[str] = packed.kept.names
         self.figure = "AUC"
         self._listing = listing_digest(pictures)
         self._untrained_ND: Tensor | None = None
@@ -172,6 +175,7 @@ class ExampleJob:
             self.empty_cells[name] = self.empty_cells.get(name, 0) + count
         self.learned = {"examples": len(learned.inputs)}
         self.held_out = {"examples": len(self._held_out.inputs)} if self._held_out else {}
+        self.names: Sequence[str] = learned.outputs if self.config.task == "classification" else ()
         self.figure = "R²" if self.config.task == "regression" else "accuracy"
 
     @property

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from firstsight.errors import ModelError
+from firstsight.errors import GalleryError, ModelError
 from firstsight.models.folder import CONFIG, WEIGHTS, read_config
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import default_gallery_path
 
 
@@ -26,11 +27,6 @@ def _describe(folder: Path) -> dict[str, Any]:
         return {"name": name, "error": str(error)}
     preprocessing = config.preprocessing
     columns = f"{len(config.columns.features)} columns" if config.columns else ""
-    gallery = default_gallery_path(config.identity)
-    enrolled = 0
-    if gallery.exists():
-        with Gallery(gallery) as opened:
-            enrolled = len(opened)
     return {
         "name": name,
         "task": config.task,
@@ -40,5 +36,16 @@ def _describe(folder: Path) -> dict[str, Any]:
         "input": columns or f"{preprocessing.width}x{preprocessing.height} {preprocessing.color}",
         "data": config.trained.get("data", ""),
         "threshold": config.operating_point.threshold if config.operating_point else None,
-        "enrolled": enrolled,
+        "enrolled": _enrolled(default_gallery_path(config.identity)),
     }
+
+
+def _enrolled(gallery: Path) -> int | None:
+    """How many; None where the gallery does not open with the key at hand."""
+    if not gallery.exists():
+        return 0
+    try:
+        with Gallery(gallery, key=environment_key()) as opened:
+            return len(opened)
+    except GalleryError:
+        return None

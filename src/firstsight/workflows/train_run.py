@@ -26,6 +26,7 @@ from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
 from firstsight.training.ranks import joined_ranks, rank
 from firstsight.training.tensorboard import require_tensorboard
+from firstsight.workflows.forget import note_training
 from firstsight.workflows.jobs import Job, Outcome, open_job
 from firstsight.workflows.progress import OnProgress, silent
 
@@ -141,7 +142,7 @@ def train(
                     for name in ("recipe.toml", "model", "report.html", "report.json"):
                         remove_leftovers(folder / name)
                 place, updates, warnings = _fit(network, job, folder, device, events, on_progress, on_warning)
-                return _finish(network, job, folder, place, updates, warnings, on_progress)
+                return _finish(network, job, folder, place, updates, warnings, on_progress, on_warning)
         except OSError as error:
             raise StorageError(
                 f"The run {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
@@ -284,6 +285,7 @@ def _finish(
     updates: list[dict[str, Any]],
     warnings: list[str],
     on_progress: OnProgress,
+    on_warning: Callable[[str], None],
 ) -> Run:
     trained = {**job.provenance, "updates": place.number}
     if place.best_epoch:
@@ -294,8 +296,21 @@ def _finish(
     if rank() != 0:
         return run
     _write_report(run)
+    _remember(run, on_warning)
     # last, for it says that the run is over: one killed before this is resumed
     return replace(run, model=save_model(outcome.model, folder / "model"))
+
+
+def _remember(run: Run, on_warning: Callable[[str], None]) -> None:
+    """Note which names it learned from, for the receipts of `forget`."""
+    try:
+        note_training(
+            run.folder, model_identity=run.model.identity, data=run.recipe.data.path, names=run.job.names
+        )  # fmt: skip
+    except OSError as error:
+        warning = f"The data folder cannot be written ({error.strerror}): receipts of forget will not list this model."
+        run.warnings.append(warning)
+        on_warning(warning)
 
 
 def _write_report(run: Run) -> None:

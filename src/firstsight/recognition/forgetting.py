@@ -1,0 +1,102 @@
+"""What `forget` erases, and the receipt for it."""
+
+import contextlib
+import dataclasses
+
+import sqlalchemy as sa
+
+from firstsight.errors import StorageError
+from firstsight.recognition.copies import Copy, copies_with
+from firstsight.recognition.rows import iso, now
+from firstsight.recognition.schema import forgotten, gallery, identities, templates
+from firstsight.recognition.storage import Storage
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What was erased, and from where; `copies` are the backups and exports known to hold it still.
+
+    `forgotten_at` is UTC, ISO 8601.
+    """
+
+    name: str
+    gallery: str
+    forgotten_at: str
+    templates: int
+    pictures: int
+    erased_from: tuple[str, ...]
+    copies: tuple[Copy, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Erased:
+    """What the database held of an identity."""
+
+    templates: int
+    pictures: int
+    copies: tuple[Copy, ...]
+
+    def receipt(self, name: str, where: str, places: tuple[str, ...]) -> Receipt:
+        """For what is now gone from the database and from all other places."""
+        return Receipt(
+            name=name,
+            gallery=where,
+            forgotten_at=iso(now()),
+            templates=self.templates,
+            pictures=self.pictures,
+            erased_from=("database", *places, "index"),
+            copies=self.copies,
+        )
+
+
+def erase_identity(connection: sa.Connection, identity: int) -> Erased:
+    """Delete an identity with all its rows. Traces may be left where they stood, until the storage erases them."""
+    counts = sa.select(sa.func.count(), sa.func.count(templates.c.picture))
+    held, pictures = connection.execute(counts.where(templates.c.identity_id == identity)).one()
+    erased = Erased(held, pictures, copies_with(connection, identity))
+    connection.execute(sa.delete(templates).where(templates.c.identity_id == identity))
+    connection.execute(sa.delete(identities).where(identities.c.id == identity))
+    connection.execute(sa.insert(forgotten).values(first_identity=identity, last_identity=identity))
+    connection.execute(sa.update(gallery).values(size=gallery.c.size - 1))
+    return erased
+
+
+def erase_everyone(connection: sa.Connection) -> None:
+    """Delete all identities with their rows."""
+    last = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
+    connection.execute(sa.delete(templates))
+    connection.execute(sa.delete(identities))
+    connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=last))
+    connection.execute(sa.update(gallery).values(size=0))
+
+
+def leave_to_erase(connection: sa.Connection) -> None:
+    """Have the traces of what this transaction overwrote erased, though nobody is forgotten."""
+    connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=0))
+
+
+def erase_traces(storage: Storage) -> tuple[str, ...]:
+    """Erase what was left of all that is forgotten by now, remember that it was, and say in which places.
+
+    Raises:
+        StorageError: another program keeps the log open, or the disk is full.
+    """
+    with storage.reading() as connection:
+        last = _last_forgotten(connection)
+    places = storage.erase_traces()
+    with storage.writing() as connection:
+        connection.execute(sa.update(gallery).where(gallery.c.erased < last).values(erased=last))
+    return places
+
+
+def finish_erasing(storage: Storage) -> None:
+    """Erase what was left by a process that was killed, or that others were in the way of."""
+    with storage.reading() as connection:
+        done = _last_forgotten(connection) == connection.scalar(sa.select(gallery.c.erased))
+    if not done:
+        with contextlib.suppress(StorageError):  # another is reading: the next to open the gallery tries again
+            erase_traces(storage)
+
+
+def _last_forgotten(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(sa.func.max(forgotten.c.id))) or 0

@@ -1,0 +1,124 @@
+"""The key of an encrypted gallery: where it comes from, and whether it fits."""
+
+import os
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from firstsight.errors import GalleryError
+from firstsight.recognition.rows import State, lock, state_of
+from firstsight.recognition.schema import gallery
+from firstsight.recognition.sealing import KEY_BYTES, Cipher
+from firstsight.recognition.storage import Storage
+
+KEY, KEY_FILE = "FIRSTSIGHT_KEY", "FIRSTSIGHT_KEY_FILE"  # in the environment: the key, or the file that holds it
+
+
+def unlock(storage: Storage, cipher: Cipher | None) -> bytes | None:
+    """The check value of the gallery, after the key was found to fit it; None where nothing is encrypted.
+
+    A gallery without anyone in it becomes an encrypted one.
+
+    Raises:
+        GalleryError: the key is missing or wrong, or the gallery holds someone and is not encrypted.
+    """
+    with storage.reading() as connection:
+        check = state_of(connection).key_check
+    if cipher is None:
+        if check is not None:
+            raise GalleryError(
+                f"{storage.where} is encrypted, and no key was given.", hint=f"Set {KEY_FILE} to the file of its key."
+            )
+        return None
+    check = check or _claim(storage, cipher)
+    if not cipher.fits(check):
+        raise GalleryError(f"The key does not fit {storage.where}.", hint="Give the key that it was encrypted with.")
+    return check
+
+
+def refuse_other_key(where: str, held: State, check: bytes | None) -> State:
+    """Refuse a gallery that another process has encrypted since it was opened.
+
+    Raises:
+        GalleryError: it has.
+    """
+    if held.key_check != check:
+        raise GalleryError(f"{where} was encrypted after it was opened.", hint="Open it again, with its key.")
+    return held
+
+
+def _claim(storage: Storage, cipher: Cipher) -> bytes:
+    with storage.writing() as connection:
+        held = lock(connection)
+        if held.key_check is not None:  # another process was faster
+            return held.key_check
+        if held.size:
+            raise GalleryError(
+                f"{storage.where} is not encrypted, and a key was given.",
+                hint=f"Type: firstsight gallery encrypt --gallery {storage.where}; or unset {KEY} and {KEY_FILE}.",
+            )
+        check = cipher.check_value()
+        connection.execute(sa.update(gallery).values(key_check=check))
+    return check
+
+
+def environment_key() -> bytes | None:
+    """The key in FIRSTSIGHT_KEY, or in the file that FIRSTSIGHT_KEY_FILE names; None where neither is set.
+
+    Raises:
+        GalleryError: it is not 64 hexadecimal digits, or the file cannot be read.
+    """
+    if text := os.environ.get(KEY):
+        return _parsed(text, KEY)
+    path = os.environ.get(KEY_FILE)
+    return key_in_file(Path(path)) if path else None
+
+
+def key_in_file(path: Path) -> bytes:
+    """The key in a file.
+
+    Raises:
+        GalleryError: it is not 64 hexadecimal digits, or the file cannot be read.
+    """
+    try:
+        text = path.read_text("ascii", errors="replace")
+    except OSError as error:
+        raise GalleryError(
+            f"The key file {path} cannot be read: {error.strerror}.",
+            hint=f"Make one: firstsight gallery encrypt --key-file {path}",
+        ) from error
+    return _parsed(text, str(path))
+
+
+def make_key_file(path: Path) -> bytes:
+    """A new random key, in a file that only its owner may read.
+
+    Raises:
+        GalleryError: the file is there already, or cannot be written.
+    """
+    key = os.urandom(KEY_BYTES)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(key.hex() + "\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise GalleryError(
+            f"The key file {path} cannot be made: {error.strerror}.", hint="Name another place for it."
+        ) from error
+    return key
+
+
+def _parsed(text: str, where: str) -> bytes:
+    digits = text.strip()
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES or len(digits) != 2 * KEY_BYTES:
+        raise GalleryError(
+            f"{where} holds no key: {2 * KEY_BYTES} hexadecimal digits are needed.",
+            hint="Make one: firstsight gallery encrypt --key-file FILE",
+        )
+    return key

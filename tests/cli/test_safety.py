@@ -1,0 +1,93 @@
+"""What is kept of a picture, what is erased, and what is encrypted, as a user types it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from traces import pieces_found
+from typed import Type
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_consent_note_and_a_picture_that_is_not_kept(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "g.sqlite"
+    picture, words = photos / "p3" / "0.png", ("--model", trained, "--gallery", gallery)
+    assert type("enroll", "ada", picture, *words, "--no-picture", "--consent", "signed form 7").code == 0
+    assert type("enroll", "ada", picture, *words, "--add").code == 0
+    (held,) = lines(type("gallery", "list", *words, "--json").out)
+    noted = [(kept["picture_kept"], kept["consent"]) for kept in held["enrollments"]]
+    assert (held["name"], noted) == ("ada", [(False, "signed form 7"), (True, None)])
+    assert type("identify", picture, *words).code == 0
+    (receipt,) = lines(type("forget", "ada", *words, "--json").out)
+    assert (receipt["templates"], receipt["pictures"]) == (2, 1)
+
+
+def test_forget_says_what_it_erased_and_what_was_trained(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from firstsight.workflows.forget import note_training
+
+    note_training(tmp_path / "run", model_identity="m" * 64, data="photos", names=["p3"])
+    gallery = ("--gallery", tmp_path / "g.sqlite")
+    type("enroll", "p3", photos / "p3" / "0.png", "--model", trained, *gallery)
+    said = type("forget", "p3", *gallery).out.splitlines()
+    places = "database, free space of the database, write-ahead log, index"
+    assert said == [
+        f"p3 is forgotten: templates 1, pictures 1, erased from {places}.",
+        f"A model was trained on an identity of this name: {tmp_path / 'run'} (no longer there)",
+    ]
+
+
+def test_a_gallery_is_encrypted_and_then_opens_with_its_key_alone(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, words = photos / "p3" / "0.png", ("--model", trained)
+    key = tmp_path / "the.key"
+    type("enroll", "ada", picture, *words)
+    galleries = Path(os.environ["FIRSTSIGHT_HOME"]) / "galleries"
+    assert pieces_found(galleries, b"IHDR", 4) == 1
+    answer = type("gallery", "encrypt", *words, "--key-file", key)
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, f"From now on: export FIRSTSIGHT_KEY_FILE={key}")
+    assert pieces_found(galleries, b"IHDR", 4) == 0
+
+    locked = type("identify", picture, *words)
+    assert (locked.code, "is encrypted, and no key was given. Set FIRSTSIGHT_KEY_FILE" in flat(locked.err)) == (2, True)
+    assert lines(type("models", trained.parent, "--json").out)[0]["enrolled"] is None
+    assert "no key" in type("models", trained.parent).out
+
+    monkeypatch.setenv("FIRSTSIGHT_KEY_FILE", str(key))
+    assert type("identify", picture, *words).code == 0
+    assert lines(type("models", trained.parent, "--json").out)[0]["enrolled"] == 1
+    monkeypatch.setenv("FIRSTSIGHT_KEY", "00" * 32)
+    wrong = type("verify", "ada", picture, *words)
+    assert (wrong.code, "The key does not fit " in wrong.err) == (2, True)
+
+
+def test_with_a_key_at_hand_a_new_gallery_is_encrypted_and_a_plain_one_refused_with_the_way_out(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = photos / "p3" / "0.png"
+    plain, new = tmp_path / "plain.sqlite", tmp_path / "new.sqlite"
+    type("enroll", "ada", picture, "--model", trained, "--gallery", plain)
+    monkeypatch.setenv("FIRSTSIGHT_KEY", "ab" * 32)
+    assert type("enroll", "ada", picture, "--model", trained, "--gallery", new).code == 0
+    refused = type("identify", picture, "--gallery", plain)
+    command = f"firstsight gallery encrypt --gallery {plain}"
+    assert (refused.code, f"is not encrypted, and a key was given. Type: {command}" in flat(refused.err)) == (2, True)
+    assert lines(type(*command.split()[1:], "--json").out) == [{"encrypted": str(plain), "key_file": None}]
+    for gallery in (plain, new):
+        assert type("identify", picture, "--gallery", gallery).code == 0
+        assert pieces_found(tmp_path, b"IHDR", 4) == 0
+
+
+def test_encrypting_without_a_key_asks_for_one(type: Type, tmp_path: Path) -> None:
+    answer = type("gallery", "encrypt", "--gallery", tmp_path / "g.sqlite")
+    assert (answer.code, flat(answer.err)) == (2, "Which key? Add --key-file FILE, which is made if it is not there.")
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,119 @@
+"""After forget, no file holds what it erased: searched byte by byte, also after a kill."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import pixel_model, random_templates
+from traces import killed_midway, pieces_found
+
+from firstsight.recognition.gallery import Gallery
+
+NAMES = [f"Person of Interest {i}" for i in range(5)]
+NAME = NAMES[2]
+TEMPLATES = random_templates(5, seed=3)
+PICTURES = [np.random.default_rng(i).bytes(20_000) for i in range(5)]
+
+
+def found(folder: Path, number: int = 2) -> tuple[int, int, int]:
+    """Pieces of the picture, the template and the name of a person in the files of a folder."""
+    name = NAMES[number].encode()
+    template = TEMPLATES[number].numpy().tobytes()
+    return pieces_found(folder, PICTURES[number]), pieces_found(folder, template), pieces_found(folder, name, len(name))
+
+
+def is_there(folder: Path, number: int = 2) -> bool:
+    picture, template, name = found(folder, number)
+    return picture > 600 and (template, name) == (2, 1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A gallery of five, beside the folders of galleries and caches (see tests/conftest.py)."""
+    path = tmp_path / "home" / "galleries" / "g.sqlite"
+    with Gallery(path) as gallery:
+        gallery.bind_model(pixel_model("tiny"))
+        for name, template, picture in zip(NAMES, TEMPLATES, PICTURES, strict=True):
+            gallery.enroll(name, template, picture)
+    return path
+
+
+@pytest.fixture
+def gallery(path: Path) -> Iterator[Gallery]:
+    with Gallery(path) as opened:
+        opened.bind_model(pixel_model("tiny"))
+        yield opened
+
+
+def test_no_file_holds_the_template_the_picture_or_the_name(tmp_path: Path, path: Path, gallery: Gallery) -> None:
+    with Gallery(path) as other:
+        other.bind_model(pixel_model("tiny"))
+        other.enroll("another", TEMPLATES[0])
+        gallery.search(TEMPLATES)
+        other.search(TEMPLATES)
+        assert {file.name for file in path.parent.iterdir()} == {"g.sqlite", "g.sqlite-wal", "g.sqlite-shm"}
+        assert is_there(tmp_path)
+        receipt = gallery.forget(NAME)
+        assert found(tmp_path) == (0, 0, 0)
+        assert is_there(tmp_path, 3)
+        in_memory = gallery._index._templates_ND.numpy().tobytes()
+        assert TEMPLATES[2].numpy().tobytes() not in in_memory
+        assert TEMPLATES[3].numpy().tobytes() in in_memory
+    assert receipt.erased_from == ("database", "free space of the database", "write-ahead log", "index")
+
+
+def test_a_gallery_in_memory_claims_no_files() -> None:
+    with Gallery("sqlite://") as gallery:
+        gallery.bind_model(pixel_model("tiny"))
+        gallery.enroll(NAME, TEMPLATES[2])
+        assert gallery.forget(NAME).erased_from == ("database", "index")
+
+
+def test_rows_that_the_database_moved_leave_no_copy(tmp_path: Path) -> None:
+    """Where pages are merged and split, SQLite leaves copies of rows in the gaps, secure_delete or not."""
+    draw = random.Random(1)
+    names = [draw.randbytes(draw.randint(8, 24)).hex() for _ in range(150)]
+    templates = random_templates(len(names), 128)
+    pictures = [draw.choice([None, draw.randbytes(draw.randint(100, 900))]) for _ in names]
+    left = []
+    with Gallery(tmp_path / "g.sqlite") as gallery:
+        gallery.bind_model(pixel_model("tiny"))
+        gallery.enroll_many(names, templates, pictures)
+        for i in draw.sample(range(len(names)), len(names) - 10):
+            gallery.forget(names[i])
+            secrets = (names[i].encode(), len(names[i])), (templates[i].numpy().tobytes(), 32), (pictures[i] or b"", 32)
+            if any(pieces_found(tmp_path, secret, length) for secret, length in secrets):
+                left.append(names[i])
+    assert left == []
+
+
+def test_a_kill_before_the_end_of_the_transaction_forgets_nothing(tmp_path: Path, path: Path) -> None:
+    killed_midway(path, f"gallery.forget({NAME!r})", "DELETE FROM identities")
+    with Gallery(path) as gallery:
+        gallery.bind_model(pixel_model("tiny"))
+        assert gallery.names() == NAMES
+        assert [match.name for (match,) in gallery.search(TEMPLATES, k=1)] == NAMES
+        assert is_there(tmp_path)
+        assert gallery.forget(NAME).pictures == 1
+        assert found(tmp_path) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("where", ["VACUUM", "PRAGMA wal_checkpoint", "UPDATE gallery SET erased"])
+def test_after_a_kill_the_next_to_open_the_gallery_erases_what_is_left(tmp_path: Path, path: Path, where: str) -> None:
+    killed_midway(path, f"gallery.forget({NAME!r})", where)
+    if where == "VACUUM":
+        assert found(tmp_path) > (0, 0, 0), "nothing was left to erase"
+    with Gallery(path) as gallery:
+        assert found(tmp_path) == (0, 0, 0)
+        gallery.bind_model(pixel_model("tiny"))
+        kept = [0, 1, 3, 4]
+        assert gallery.names() == [NAMES[i] for i in kept]
+        assert torch.equal(gallery.templates_of(NAMES[3]), TEMPLATES[3:4])
+        assert [match.name for (match,) in gallery.search(TEMPLATES[kept], k=1)] == [NAMES[i] for i in kept]
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
