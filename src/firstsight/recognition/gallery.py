@@ -11,14 +11,16 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel, StorageError
+from firstsight.errors import AlreadyEnrolled, GalleryError, OtherModel, StorageError
 from firstsight.models.folder import Model
 from firstsight.recognition.decision import Match
 from firstsight.recognition.index import Index
+from firstsight.recognition.ledger_rows import lose_name
 from firstsight.recognition.rows import (
     State,
     clean_name,
     drop_forgotten,
+    id_of,
     ids_of,
     load_new,
     lock,
@@ -68,6 +70,11 @@ class Gallery:
     def where(self) -> str:
         """The file, or that it is in memory."""
         return self._storage.where
+
+    @property
+    def storage(self) -> Storage:
+        """The database, in which the ledger is kept as well."""
+        return self._storage
 
     def __enter__(self) -> "Gallery":
         return self
@@ -175,11 +182,12 @@ class Gallery:
         name = clean_name(name)
         with self._storage.writing() as connection:
             lock(connection)
-            identity = self._id_of(connection, name)
+            identity = id_of(connection, name, self.where)
             counts = sa.select(sa.func.count(), sa.func.count(templates.c.picture))
             held, pictures = connection.execute(counts.where(templates.c.identity_id == identity)).one()
             connection.execute(sa.delete(templates).where(templates.c.identity_id == identity))
             connection.execute(sa.delete(identities).where(identities.c.id == identity))
+            lose_name(connection, identity)
             connection.execute(sa.insert(forgotten).values(first_identity=identity, last_identity=identity))
             connection.execute(sa.update(gallery).values(size=gallery.c.size - 1))
         self._erase_traces(f"{name} is out of the gallery")
@@ -192,6 +200,7 @@ class Gallery:
             last = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
             connection.execute(sa.delete(templates))
             connection.execute(sa.delete(identities))
+            lose_name(connection, None)
             connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=last))
             connection.execute(sa.update(gallery).values(size=0))
         self._erase_traces("Everyone is out of the gallery")
@@ -226,7 +235,7 @@ class Gallery:
         """
         with self._storage.reading() as connection:
             self._refuse_other_model(state_of(connection), self._model)
-            of_name = templates.c.identity_id == self._id_of(connection, clean_name(name))
+            of_name = templates.c.identity_id == id_of(connection, clean_name(name), self.where)
             query = sa.select(templates.c.template).where(of_name).order_by(templates.c.id)
             return stacked(list(connection.scalars(query)))
 
@@ -296,14 +305,6 @@ class Gallery:
                     hint="Add a second picture with --add, or forget the name first.",
                 )
             seen.add(name)
-
-    def _id_of(self, connection: sa.Connection, name: str) -> int:
-        identity = ids_of(connection, [name]).get(name)
-        if identity is None:
-            raise NotEnrolled(
-                f"{name} is not enrolled in {self.where}.", hint="Check the spelling: upper and lower case count."
-            )
-        return identity
 
     def _erase_traces(self, done: str) -> None:
         with self._lock, self._storage.reading() as connection:
