@@ -62,6 +62,14 @@ class Entry:
     def forgotten(self) -> bool:
         return self.verdict == "match" and self.name is None
 
+    @property
+    def who(self) -> str:
+        """For the eye: a name, or why there is none."""
+        if self.forgotten:
+            return "(forgotten)"
+        claimed = f"not {self.decision.name}" if self.decision.name else "not the one claimed"
+        return self.name or (claimed if self.verdict == "different" else self.verdict)
+
     def to_json(self, zone: tzinfo | None = UTC) -> dict[str, Any]:
         """A flat dict of plain values, with times of `zone` (None: of this machine)."""
         decided = self.decision.to_json()
@@ -81,6 +89,12 @@ class Entry:
             **decided,
             "request_id": self.request_id,
         }
+
+
+def entry_columns() -> tuple[str, ...]:
+    """The keys of `Entry.to_json`."""
+    nothing = Decision(decision="unknown", name=None, distance=None, threshold=0)
+    return tuple(Entry(id=0, at=datetime.now(UTC), kind="identify", decision=nothing).to_json())
 
 
 def insert_entry(connection: sa.Connection, decision: Decision, row: dict[str, Any]) -> int:
