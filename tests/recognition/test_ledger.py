@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 from tiny_models import random_templates
 
-from firstsight.errors import GalleryError, NotEnrolled
+from firstsight.errors import GalleryError, NotEnrolled, StorageError
+from firstsight.models.folder import Model
 from firstsight.recognition import ledger as ledger_module
 from firstsight.recognition.checkin import check_in
 from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
@@ -198,7 +202,7 @@ def test_recording_purges_once_a_day(ledger: Ledger, monkeypatch: pytest.MonkeyP
     assert ledger.probe(next(ledger.entries()).id) is None, "its day is over, though nothing purged it yet"
 
 
-def test_check_in_decides_and_records(gallery: Gallery, model, picture) -> None:
+def test_check_in_decides_and_records(gallery: Gallery, model: Model, picture: Callable[[int], Image.Image]) -> None:
     recognizer = Recognizer(model, gallery, threshold=0.5)
     recognizer.enroll("ada", picture(0))
     entry = check_in(recognizer, picture(0), direction="in", camera="door", keep_probe_days=1)
@@ -209,3 +213,19 @@ def test_check_in_decides_and_records(gallery: Gallery, model, picture) -> None:
     assert check_in(recognizer, picture(0), claim="ada", request_id="r-1") == claimed
     assert Ledger(gallery).probe(claimed.id) is None
     assert len(list(Ledger(gallery).entries())) == 2
+
+
+def test_who_only_wants_to_know_is_answered_by_a_gallery_that_cannot_be_written(
+    tmp_path: Path, model: Model, picture: Callable[[int], Image.Image]
+) -> None:
+    with Gallery(tmp_path / "g.sqlite") as gallery:
+        recognizer = Recognizer(model, gallery, threshold=0.5)
+        recognizer.enroll("ada", picture(0))
+    with Gallery(tmp_path / "g.sqlite") as gallery:
+        recognizer = Recognizer(model, gallery, threshold=0.5)
+        with gallery.storage.reading() as connection:
+            connection.exec_driver_sql("PRAGMA query_only = ON")  # the pool has this one connection
+        with pytest.raises(StorageError, match=r"g\.sqlite cannot be written: it or its folder is read-only"):
+            check_in(recognizer, picture(0))
+        assert recognizer.identify(picture(0)).name == "ada"
+        assert list(Ledger(gallery).entries()) == []
