@@ -99,8 +99,9 @@ def test_the_python_of_the_readme_runs(
     assert sum(bool(line.strip()) for line in block.splitlines()[1:]) <= 10, "ten lines are promised"
 
 
-def test_the_python_of_the_tutorial_runs() -> None:
-    run_python("docs/tutorial.md")
+@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/ledger.md"])
+def test_the_python_of_a_page_runs(page: str) -> None:
+    run_python(page)
 
 
 def test_the_commands_of_the_readme_run(

@@ -13,6 +13,7 @@ _HOMES = {
     "Evaluation": "evaluation.protocols",
     "FirstsightError": "errors",
     "Gallery": "recognition.gallery",
+    "Ledger": "recognition.ledger",
     "Model": "models.folder",
     "OperatingPoint": "config",
     "Recipe": "config",
@@ -28,8 +29,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Decision", "Evaluation", "FirstsightError", "Gallery", "Model", "OperatingPoint", "Recipe", "Recognizer", "Run",
-    "evaluate", "load_model", "open_pictures", "quadratic_loss", "read_recipe", "train", "triplet_loss",
+    "Decision", "Evaluation", "FirstsightError", "Gallery", "Ledger", "Model", "OperatingPoint", "Recipe", "Recognizer",
+    "Run", "evaluate", "load_model", "open_pictures", "quadratic_loss", "read_recipe", "train", "triplet_loss",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from firstsight.recipes import read_recipe
     from firstsight.recognition.decision import Decision
     from firstsight.recognition.gallery import Gallery
+    from firstsight.recognition.ledger import Ledger
     from firstsight.recognition.recognizer import Recognizer
     from firstsight.workflows.train_run import Run, train
 

@@ -1,9 +1,11 @@
 """Galleries of every backend."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_models import pixel_model
 
 from firstsight.models.folder import Model
@@ -13,6 +15,12 @@ from firstsight.recognition.gallery import Gallery
 @pytest.fixture
 def model() -> Model:
     return pixel_model("tiny")
+
+
+@pytest.fixture
+def picture() -> Callable[[int], Image.Image]:
+    """Noise of the model's size, another for each seed."""
+    return lambda seed: Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8))
 
 
 @pytest.fixture(params=["sqlite-file", "sqlite-memory", "sqlite-encrypted"])

@@ -63,14 +63,14 @@ def test_no_file_holds_the_template_the_picture_or_the_name(tmp_path: Path, path
         in_memory = gallery._index._templates_ND.numpy().tobytes()
         assert TEMPLATES[2].numpy().tobytes() not in in_memory
         assert TEMPLATES[3].numpy().tobytes() in in_memory
-    assert receipt.erased_from == ("database", "free space of the database", "write-ahead log", "index")
+    assert receipt.erased_from == ("database", "ledger", "free space of the database", "write-ahead log", "index")
 
 
 def test_a_gallery_in_memory_claims_no_files() -> None:
     with Gallery("sqlite://") as gallery:
         gallery.bind_model(pixel_model("tiny"))
         gallery.enroll(NAME, TEMPLATES[2])
-        assert gallery.forget(NAME).erased_from == ("database", "index")
+        assert gallery.forget(NAME).erased_from == ("database", "ledger", "index")
 
 
 def test_rows_that_the_database_moved_leave_no_copy(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -6,6 +7,7 @@ from cyclopts import Parameter
 from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+from firstsight.cli.recording import Recording, decide
 from firstsight.errors import PictureError, UserError
 
 
@@ -14,10 +16,11 @@ def identify(
     model: Model = None,
     gallery: GalleryUrl = None,
     threshold: Threshold = None,
+    recording: Recording | None = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
-    """Who or what is this, of all that are enrolled?
+    """Who or what is this, of all that are enrolled? Each decision is recorded in the gallery's ledger.
 
     Exit code 0 where every picture was recognized, 3 where one is unknown, 2 where one cannot be read.
 
@@ -30,10 +33,13 @@ def identify(
     found = [picture for given in pictures for picture in find_pictures(given)]
     if not found:
         raise UserError("Which picture?", hint="Give a picture or a folder: firstsight identify visitor.jpg")
+    recording = recording or Recording()
+    if recording.request_id and len(found) > 1:
+        raise UserError("--request-id is of one decision.", hint="Give one picture.")
     with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
         for picture in found:
             try:
-                decision = recognizer.identify(picture)
+                decision, number = decide(recognizer, picture, recording)
             except PictureError as error:
                 code = 2
                 if json:
@@ -41,12 +47,14 @@ def identify(
                 else:
                     err.print(f"{error}", style="red", markup=False)
                 continue
+            if number is None:  # it was said once; the next would wait for the same lock
+                recording = replace(recording, no_ledger=True)
             code = code if decision.accepted else code or 3
             if json:
-                print_json({"picture": str(picture), **decision.to_json()})
+                print_json({"picture": str(picture), **decision.to_json(), "ledger": number})
                 continue
             distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
-            name = decision.name if decision.accepted else "unknown"
+            name = (decision.name or "(forgotten)") if decision.accepted else "unknown"
             console.print(f"{picture}: {name}  ({distance}, threshold {decision.threshold:.3f})", markup=False)
     return code
 

@@ -28,6 +28,7 @@ VERBS = {
         "identify": "Who or what is this?",
         "forget": "Erase a name for good.",
         "gallery": "List who is enrolled.",
+        "ledger": "What was decided, day by day; who drifts away from the enrolled picture.",
     },
     RUN: {
         "models": "List the models at hand.",

@@ -6,6 +6,7 @@ from cyclopts import Parameter
 from firstsight.cli.console import out as console
 from firstsight.cli.console import print_json
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+from firstsight.cli.recording import Recording, decide
 
 
 def verify(
@@ -15,19 +16,22 @@ def verify(
     model: Model = None,
     gallery: GalleryUrl = None,
     threshold: Threshold = None,
+    recording: Recording | None = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
     """Is this picture that name? Exit code 0 for yes, 3 for no.
+
+    The decision is recorded in the gallery's ledger.
 
     Example: firstsight verify ada visitor.jpg --model runs/mine
     """
     from firstsight.cli.recognizer import open_recognizer
 
     with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
-        decision = recognizer.verify(name, picture)
+        decision, number = decide(recognizer, picture, recording or Recording(), claim=name)
     if json:
-        print_json({"picture": str(picture), **decision.to_json()})
+        print_json({"picture": str(picture), **decision.to_json(), "ledger": number})
     else:
         verdict = f"yes, {name}" if decision.accepted else f"no, not {name}"
         console.print(

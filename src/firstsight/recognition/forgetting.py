@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from firstsight.errors import StorageError
 from firstsight.recognition.copies import Copy, copies_with
+from firstsight.recognition.ledger_rows import lose_name
 from firstsight.recognition.rows import iso, now
 from firstsight.recognition.schema import forgotten, gallery, identities, templates
 from firstsight.recognition.storage import Storage
@@ -44,16 +45,20 @@ class Erased:
             forgotten_at=iso(now()),
             templates=self.templates,
             pictures=self.pictures,
-            erased_from=("database", *places, "index"),
+            erased_from=("database", "ledger", *places, "index"),
             copies=self.copies,
         )
 
 
 def erase_identity(connection: sa.Connection, identity: int) -> Erased:
-    """Delete an identity with all its rows. Traces may be left where they stood, until the storage erases them."""
+    """Delete an identity with all its rows, and take it out of the ledger.
+
+    Traces may be left where they stood, until the storage erases them.
+    """
     counts = sa.select(sa.func.count(), sa.func.count(templates.c.picture))
     held, pictures = connection.execute(counts.where(templates.c.identity_id == identity)).one()
     erased = Erased(held, pictures, copies_with(connection, identity))
+    lose_name(connection, identity)
     connection.execute(sa.delete(templates).where(templates.c.identity_id == identity))
     connection.execute(sa.delete(identities).where(identities.c.id == identity))
     connection.execute(sa.insert(forgotten).values(first_identity=identity, last_identity=identity))
@@ -62,8 +67,9 @@ def erase_identity(connection: sa.Connection, identity: int) -> Erased:
 
 
 def erase_everyone(connection: sa.Connection) -> None:
-    """Delete all identities with their rows."""
+    """Delete all identities with their rows, and take them out of the ledger."""
     last = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
+    lose_name(connection, None)
     connection.execute(sa.delete(templates))
     connection.execute(sa.delete(identities))
     connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=last))

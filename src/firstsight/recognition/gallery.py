@@ -11,7 +11,7 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel, StorageError
+from firstsight.errors import AlreadyEnrolled, GalleryError, OtherModel, StorageError
 from firstsight.models.folder import Model
 from firstsight.recognition.decision import Match
 from firstsight.recognition.forgetting import (
@@ -30,6 +30,7 @@ from firstsight.recognition.rows import (
     clean_name,
     drop_forgotten,
     enrollments,
+    id_of,
     ids_of,
     insert_templates,
     load_new,
@@ -83,6 +84,16 @@ class Gallery:
     def where(self) -> str:
         """The file, or that it is in memory."""
         return self._storage.where
+
+    @property
+    def storage(self) -> Storage:
+        """The database, in which the ledger is kept as well."""
+        return self._storage
+
+    @property
+    def cipher(self) -> Cipher | None:
+        """What templates and pictures are sealed with, if they are."""
+        return self._cipher
 
     def __enter__(self) -> "Gallery":
         return self
@@ -202,7 +213,7 @@ class Gallery:
         name = clean_name(name)
         with self._storage.writing() as connection:
             self._locked(connection)
-            erased = erase_identity(connection, self._id_of(connection, name))
+            erased = erase_identity(connection, id_of(connection, name, self.where))
         places = self._erase_traces(f"{name} is out of the gallery")
         return erased.receipt(name, self.where, places)
 
@@ -260,7 +271,7 @@ class Gallery:
         """
         with self._storage.reading() as connection:
             self._refuse_other_model(self._state(connection), self._model)
-            return templates_of(connection, self._id_of(connection, clean_name(name)), self._cipher)
+            return templates_of(connection, id_of(connection, clean_name(name), self.where), self._cipher)
 
     def operating_point(self, model_identity: str) -> OperatingPoint | None:
         """Where 'the same' ends for this model in this gallery, if it was measured."""
@@ -328,14 +339,6 @@ class Gallery:
                     hint="Add a second picture with --add, or forget the name first.",
                 )
             seen.add(name)
-
-    def _id_of(self, connection: sa.Connection, name: str) -> int:
-        identity = ids_of(connection, [name]).get(name)
-        if identity is None:
-            raise NotEnrolled(
-                f"{name} is not enrolled in {self.where}.", hint="Check the spelling: upper and lower case count."
-            )
-        return identity
 
     def _erase_traces(self, done: str) -> tuple[str, ...]:
         with self._lock, self._storage.reading() as connection:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int8
 from torch import Tensor
 
-from firstsight.errors import GalleryError
+from firstsight.errors import GalleryError, NotEnrolled
 from firstsight.recognition.index import Index
 from firstsight.recognition.schema import MAX_NAME, forgotten, gallery, identities, templates
 from firstsight.recognition.sealing import Cipher, picture_of, seal, template_of, unseal
@@ -47,8 +47,8 @@ class Enrollment(NamedTuple):
         return {**self._asdict(), "enrolled_at": iso(self.enrolled_at)}
 
 
-def clean_name(name: str) -> str:
-    """The name as it is kept: without spaces around it, accents composed (Unicode NFC).
+def clean_name(name: str, what: str = "name") -> str:
+    """The name as it is kept: without spaces around it, accents composed (Unicode NFC). `what` it is, for messages.
 
     Raises:
         GalleryError: empty, longer than 200 characters, or with characters that do not show.
@@ -59,13 +59,13 @@ def clean_name(name: str) -> str:
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
     if not cleaned:
-        raise GalleryError("A name is empty.", hint="Give a name of at least one character.")
+        raise GalleryError(f"A {what} is empty.", hint=f"Give a {what} of at least one character.")
     if len(cleaned) > MAX_NAME:
-        raise GalleryError(f"The name {cleaned[:20]}… has more than {MAX_NAME} characters.", hint="Shorten it.")
+        raise GalleryError(f"The {what} {cleaned[:20]}… has more than {MAX_NAME} characters.", hint="Shorten it.")
     if not cleaned.isprintable() and any(
         unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _BIDI for c in cleaned
     ):
-        raise GalleryError(f"The name {cleaned!r} has characters that do not show.", hint="Type it anew.")
+        raise GalleryError(f"The {what} {cleaned!r} has characters that do not show.", hint="Type it anew.")
     return cleaned
 
 
@@ -95,6 +95,14 @@ def ids_of(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
         query = sa.select(identities.c.name, identities.c.id).where(identities.c.name.in_(chunk))
         found.update((name, identity) for name, identity in connection.execute(query))
     return found
+
+
+def id_of(connection: sa.Connection, name: str, where: str) -> int:
+    """The id of one name. Raises NotEnrolled: nobody has it in the gallery `where`."""
+    identity = ids_of(connection, [name]).get(name)
+    if identity is None:
+        raise NotEnrolled(f"{name} is not enrolled in {where}.", hint="Check the spelling: upper and lower case count.")
+    return identity
 
 
 def names_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-FORMAT = "0002"  # the newest migration; a later one counts on
+FORMAT = "0003"  # the newest migration; a later one counts on
 VERSION_TABLE = "gallery_format"
 MAX_NAME = 200
 
@@ -77,4 +77,53 @@ operating_points = sa.Table(
     sa.Column("model_identity", sa.String(64), primary_key=True),
     sa.Column("point", sa.JSON, nullable=False),  # config.OperatingPoint
     sa.Column("set_at", sa.DateTime, nullable=False),
+)
+
+# One row for each decision, written once; only forget changes it, and takes identities out. These are no foreign keys:
+# each deleted identity would be looked for in three columns.
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", sa.DateTime, nullable=False, index=True),
+    sa.Column("request_id", sa.String(MAX_NAME), unique=True),
+    sa.Column("kind", sa.String(16), nullable=False),  # verify, identify
+    sa.Column("decision", sa.String(16), nullable=False),
+    sa.Column("identity_id", sa.Integer),
+    sa.Column("nearest_id", sa.Integer),
+    sa.Column("runner_up_id", sa.Integer),
+    sa.Column("evidence", sa.JSON, nullable=False),  # decision.Decision without its names
+    sa.Column("direction", sa.String(3)),  # in, out
+    sa.Column("camera", sa.String(MAX_NAME)),
+    sqlite_autoincrement=True,
+)
+
+# What an operator said of a row of the ledger; the last one counts.
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("ledger_id", sa.ForeignKey("ledger.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # confirmed, corrected
+    sa.Column("decision", sa.String(16), nullable=False),  # match, unknown
+    sa.Column("identity_id", sa.Integer),
+    sqlite_autoincrement=True,
+)
+
+probes = sa.Table(
+    "probes",
+    metadata,
+    sa.Column("ledger_id", sa.ForeignKey("ledger.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("picture", sa.LargeBinary, nullable=False),  # PNG of the network's input
+    sa.Column("erase_at", sa.DateTime, nullable=False),
+)
+
+# One row.
+ledger_state = sa.Table(
+    "ledger_state",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("retention_days", sa.Integer, nullable=False),  # 0: without end
+    sa.Column("purged_at", sa.DateTime, nullable=False),
 )

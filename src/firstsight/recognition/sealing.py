@@ -9,7 +9,7 @@ import os
 import sqlalchemy as sa
 
 from firstsight.errors import GalleryError, MissingExtra, StorageError
-from firstsight.recognition.schema import gallery, templates
+from firstsight.recognition.schema import gallery, probes, templates
 
 KEY_BYTES = 32
 SEAL_BYTES = 28  # what a sealed value is longer by
@@ -91,6 +91,11 @@ def picture_of(identity: int) -> str:
     return f"picture of identity {identity}"
 
 
+def probe_of(entry: int) -> str:
+    """What the picture of a probe is bound to."""
+    return f"probe of entry {entry}"
+
+
 def seal_all(connection: sa.Connection, cipher: Cipher) -> bytes:
     """Seal each row of a gallery that is not encrypted, and have it keep the check value of the key: it is returned."""
     columns = templates.c["id", "identity_id", "model_identity", "template", "picture"]
@@ -113,6 +118,11 @@ def seal_all(connection: sa.Connection, cipher: Cipher) -> bytes:
             ],
         )
         last = rows[-1].id
+    sealed_probe = (
+        sa.update(probes).where(probes.c.ledger_id == sa.bindparam("row")).values(picture=sa.bindparam("sealed"))
+    )
+    for entry, picture in connection.execute(sa.select(probes.c.ledger_id, probes.c.picture)).all():
+        connection.execute(sealed_probe, {"row": entry, "sealed": cipher.seal(picture, probe_of(entry))})
     check = cipher.check_value()
     connection.execute(sa.update(gallery).values(key_check=check))
     return check

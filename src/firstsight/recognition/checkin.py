@@ -1,0 +1,37 @@
+"""Decide on a picture and write the decision down: what the command line and the service do alike."""
+
+from firstsight.recognition.embed import Picture, crop, to_png
+from firstsight.recognition.ledger import Ledger
+from firstsight.recognition.ledger_rows import Direction, Entry
+from firstsight.recognition.recognizer import Recognizer
+
+
+def check_in(
+    recognizer: Recognizer,
+    picture: Picture,
+    *,
+    claim: str | None = None,
+    request_id: str | None = None,
+    direction: Direction | None = None,
+    camera: str | None = None,
+    keep_probe_days: int = 0,
+) -> Entry:
+    """Identify a picture, or verify that it is `claim`, and record the decision as `Ledger.record` does.
+
+    Raises:
+        PictureError: the picture cannot be read; nothing is recorded.
+        NotEnrolled: nobody has the claimed name.
+        GalleryError: the request id was used for something else.
+        StorageError: the decision could not be recorded.
+    """
+    pixels_CHW = crop(picture, recognizer.model.config.preprocessing)
+    decision = recognizer.identify(pixels_CHW) if claim is None else recognizer.verify(claim, pixels_CHW)
+    return Ledger(recognizer.gallery).record(
+        "identify" if claim is None else "verify",
+        decision,
+        request_id=request_id,
+        direction=direction,
+        camera=camera,
+        probe=to_png(pixels_CHW) if keep_probe_days else None,
+        keep_probe_days=keep_probe_days,
+    )

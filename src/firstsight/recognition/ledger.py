@@ -1,0 +1,230 @@
+"""The ledger: each decision with its evidence, exactly once, and what operators said of it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from firstsight.errors import GalleryError
+from firstsight.recognition.decision import Decision
+from firstsight.recognition.forgetting import erase_traces, leave_to_erase
+from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.ledger_rows import (
+    Direction,
+    Entry,
+    Erased,
+    Kind,
+    erase_old,
+    insert_entry,
+    insert_review,
+    last_enrolled,
+    naive,
+    read_entries,
+)
+from firstsight.recognition.rows import clean_name, id_of, lock
+from firstsight.recognition.schema import ledger, ledger_state, probes, reviews
+from firstsight.recognition.sealing import probe_of, seal, unseal
+
+_PAGE = 5_000
+_LONGEST = 36_500  # days: a century
+
+
+class Ledger:
+    """What a gallery decided. Entries are written once; a correction is a row of its own that points at the entry.
+
+    Names are kept as the numbers of identities: `Gallery.forget` takes them out, and erases the probes that may show
+    who is forgotten. Entries older than the retention (90 days, if nothing else was set) are erased, at most daily,
+    while others are recorded.
+
+    Raises:
+        StorageError: from any method: read-only, locked, damaged, or the disk is full. Nothing is half-written.
+
+    Example:
+        >>> from firstsight.recognition.decision import decide_identify
+        >>> with Gallery("sqlite://") as gallery:
+        ...     entry = Ledger(gallery).record("identify", decide_identify([], 1.1), direction="in")
+        ...     entry.id, entry.verdict
+        (1, 'unknown')
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._storage = gallery.storage
+
+    def record(
+        self,
+        kind: Kind,
+        decision: Decision,
+        *,
+        request_id: str | None = None,
+        direction: Direction | None = None,
+        camera: str | None = None,
+        probe: bytes | None = None,
+        keep_probe_days: int = 0,
+        at: datetime | None = None,
+    ) -> Entry:
+        """Write a decision down; it is on the disk when this returns.
+
+        A request id is written once: who asks again with it, in whatever process, gets the entry that was written the
+        first time, and its decision. `direction` makes a match a check-in. `probe`, the PNG of the network's input,
+        is kept for `keep_probe_days` days, by default not at all. `at` is now, if it is not given.
+
+        Raises:
+            GalleryError: the request id was used for something else; or it or the camera's name cannot be one.
+        """
+        request_id = None if request_id is None else clean_name(request_id, "request id")
+        camera = None if camera is None else clean_name(camera, "camera")
+        now = naive(datetime.now(UTC))
+        with self._storage.writing() as connection:
+            lock(connection)
+            if request_id and (known := read_entries(connection, _whole().where(ledger.c.request_id == request_id))):
+                _refuse_other_use(known[0], kind, decision)
+                return known[0]
+            erased = erase_old(connection, now, at_most_daily=True)
+            row = {"kind": kind, "request_id": request_id, "direction": direction, "camera": camera}
+            number = insert_entry(connection, decision, row | {"at": naive(at) if at else now})
+            if probe and keep_probe_days:
+                erase_at = now + timedelta(days=_days(keep_probe_days))
+                sealed = seal(self._gallery.cipher, probe, probe_of(number))
+                connection.execute(sa.insert(probes).values(ledger_id=number, picture=sealed, erase_at=erase_at))
+            if any(erased):
+                leave_to_erase(connection)  # by the next to open the gallery: nobody waits for it at the door
+            (entry,) = read_entries(connection, _whole().where(ledger.c.id == number))
+        return entry
+
+    def confirm(self, number: int) -> Entry:
+        """An operator says that an entry's decision is right. Raises GalleryError: there is no such entry."""
+        with self._storage.writing() as connection:
+            lock(connection)
+            query = self._one(connection, number)
+            row = connection.execute(query).one()
+            insert_review(connection, number, "confirmed", row.decision, row.identity_id)
+            return read_entries(connection, query)[0]
+
+    def correct(self, number: int, name: str | None) -> Entry:
+        """An operator says who it was; None says that it was nobody who is enrolled.
+
+        Raises:
+            NotEnrolled: nobody has this name.
+            GalleryError: there is no such entry.
+        """
+        with self._storage.writing() as connection:
+            lock(connection)
+            query = self._one(connection, number)
+            identity = None if name is None else id_of(connection, clean_name(name), self._gallery.where)
+            insert_review(connection, number, "corrected", "match" if name else "unknown", identity)
+            return read_entries(connection, query)[0]
+
+    def entries(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        name: str | None = None,
+        reviewed: bool = False,
+    ) -> Iterator[Entry]:
+        """The entries of since ≤ time < until, in the order of their time, read in pages as they are asked for.
+
+        `name` leaves those of one person, by the decision or, where an operator spoke, by the operator; `reviewed`
+        leaves those of which an operator spoke.
+
+        Raises:
+            NotEnrolled: nobody has this name.
+        """
+        wanted = None if name is None else clean_name(name)
+        query = _whole().order_by(ledger.c.at, ledger.c.id).limit(_PAGE)
+        if since:
+            query = query.where(ledger.c.at >= naive(since))
+        if until:
+            query = query.where(ledger.c.at < naive(until))
+        if reviewed:
+            query = query.where(ledger.c.id.in_(sa.select(reviews.c.ledger_id)))
+        if wanted:
+            query = query.where(self._may_be(wanted))
+        page, rest = self._page(query), query
+        while page:
+            yield from (entry for entry in page if wanted in (None, entry.name))
+            at, number = naive(page[-1].at), page[-1].id
+            rest = query.where(ledger.c.at >= at, (ledger.c.at > at) | (ledger.c.id > number))
+            page = self._page(rest)
+
+    def probe(self, number: int) -> bytes | None:
+        """The PNG of the network's input that led to an entry; None if it was not kept, or is erased."""
+        alive = probes.c.erase_at > naive(datetime.now(UTC))
+        with self._storage.reading() as connection:
+            found: bytes | None = connection.scalar(
+                sa.select(probes.c.picture).where(probes.c.ledger_id == number, alive)
+            )
+        return None if found is None else unseal(self._gallery.cipher, found, probe_of(number))
+
+    @property
+    def retention_days(self) -> int:
+        """How long entries are kept; 0: without end."""
+        with self._storage.reading() as connection:
+            return int(connection.scalar(sa.select(ledger_state.c.retention_days)) or 0)
+
+    def set_retention(self, days: int) -> Erased:
+        """Keep entries for so many days (0: without end), and erase at once what is older."""
+        with self._storage.writing() as connection:
+            connection.execute(sa.update(ledger_state).values(retention_days=_days(days)))
+        return self.purge()
+
+    def purge(self) -> Erased:
+        """Erase what is older than the retention, overwritten in the database and gone from its log.
+
+        Raises:
+            StorageError: erased from the database, but another program keeps the log open, which still holds it.
+        """
+        with self._storage.writing() as connection:
+            lock(connection)
+            erased = erase_old(connection, naive(datetime.now(UTC)))
+            if any(erased):
+                leave_to_erase(connection)
+        if any(erased):
+            erase_traces(self._storage)
+        return erased
+
+    def last_enrolled(self) -> dict[str, datetime]:
+        """When each name got its newest template: UTC, aware."""
+        with self._storage.reading() as connection:
+            return last_enrolled(connection)
+
+    def _page(self, query: sa.Select[Any]) -> list[Entry]:
+        with self._storage.reading() as connection:
+            return read_entries(connection, query)
+
+    def _may_be(self, name: str) -> sa.ColumnElement[bool]:
+        with self._storage.reading() as connection:
+            identity = id_of(connection, name, self._gallery.where)
+        reviewed = sa.select(reviews.c.ledger_id).where(reviews.c.identity_id == identity)
+        return (ledger.c.identity_id == identity) | ledger.c.id.in_(reviewed)
+
+    def _one(self, connection: sa.Connection, number: int) -> sa.Select[Any]:
+        query = _whole().where(ledger.c.id == number)
+        if connection.execute(query).one_or_none() is None:
+            raise GalleryError(
+                f"The ledger of {self._gallery.where} has no entry {number}.", hint="List them: firstsight ledger."
+            )
+        return query
+
+
+def _whole() -> sa.Select[Any]:
+    return sa.select(ledger)
+
+
+def _days(days: int) -> int:
+    if not 0 <= days <= _LONGEST:
+        raise GalleryError(f"{days} days cannot be kept.", hint=f"Give a number from 0 to {_LONGEST}.")
+    return days
+
+
+def _refuse_other_use(entry: Entry, kind: Kind, decision: Decision) -> None:
+    """A retry asks the same. An answer to another question must not pass for one to this."""
+    same = kind == entry.kind and (kind == "identify" or decision.name == entry.decision.name)
+    if not same:
+        asked = f"{entry.kind} {entry.decision.name}" if entry.kind == "verify" else entry.kind
+        raise GalleryError(
+            f"The request id {entry.request_id} was used for something else: {asked}.",
+            hint="Give each request an id of its own.",
+        )
