@@ -16,7 +16,9 @@ from firstsight.recognition.index import Index
 from firstsight.recognition.schema import MAX_NAME, forgotten, gallery, identities, templates
 
 _IN_ONE_QUERY = 10_000  # SQLite takes 32,766 values
-_LOADED_AT_ONCE = 50_000
+_LOADED_AT_ONCE = (
+    500  # rows: few enough for a core's cache, and not to wake Python's garbage collector; 50,000 take 2.5 x
+)
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would let a name be shown as another
 _STATE = sa.select(gallery.c.model_identity, gallery.c.model_name, gallery.c.size)
 _T = TypeVar("_T")
@@ -88,15 +90,12 @@ def drop_forgotten(connection: sa.Connection, index: Index) -> None:
 
 def load_new(connection: sa.Connection, index: Index) -> None:
     """Append the templates that the index does not have yet."""
-    new = templates.c.id > index.last_template
-    room = len(index) + (connection.scalar(sa.select(sa.func.count()).select_from(templates).where(new)) or 0)
-    if room == len(index):
-        return
-    query = sa.select(templates.c.id, templates.c.identity_id, templates.c.template).where(new)
-    rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(query.order_by(templates.c.id))
+    query = sa.select(templates.c.id, templates.c.identity_id, templates.c.template)
+    query = query.where(templates.c.id > index.last_template).order_by(templates.c.id)
+    rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(query)
     for part in rows.partitions():
         ids, identity_ids, blobs = zip(*part, strict=True)
-        index.add(torch.tensor(identity_ids), stacked(blobs), room=room)
+        index.add(torch.tensor(identity_ids), stacked(blobs))
         index.last_template = ids[-1]
 
 
