@@ -1,12 +1,28 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firstsight.functional import scan
+from firstsight.recognition import index as index_module
 from firstsight.recognition.index import Index
 
 Rows = list[tuple[int, list[int]]]
+
+
+@pytest.fixture(params=["int8", "fp32"], scope="module", autouse=True)
+def product(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What multiplies templates: int8 as they are, where this machine can, or turned to fp32."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "fp32":
+            patch.setattr(scan, "multiplies_int8", lambda size: False)
+        yield request.param
 
 
 def brute_force(probe: np.ndarray, rows: Rows, k: int) -> list[tuple[int, float]]:
@@ -30,21 +46,26 @@ def histories(draw: st.DrawFn) -> tuple[int, list[Rows | tuple[int, int]]]:
     return size, draw(st.lists(addition | removal, min_size=1, max_size=6))
 
 
+@pytest.mark.parametrize(("segment", "strip"), [(12, 3), (1 << 23, 64)], ids=["in many parts", "in one part"])
 @settings(max_examples=100, deadline=None)
 @given(histories(), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_any_history_is_searched_as_by_brute_force(history, k, random) -> None:
+def test_any_history_is_searched_as_by_brute_force(segment, strip, history, k, random) -> None:
     size, steps = history
-    index, rows = Index(), []
-    for step in steps:
-        if isinstance(step, tuple):
-            index.drop(*step)
-            rows = [row for row in rows if not step[0] <= row[0] <= step[1]]
-        elif step:
-            index.add(torch.tensor([row[0] for row in step]), torch.tensor([row[1] for row in step], dtype=torch.int8))
-            rows += step
-    assert len(index) == len(rows)
-    probes = np.array([[random.choice([-2, -1, 1, 2]) for _ in range(size)] for _ in range(3)], np.int8)
-    assert index.search(torch.from_numpy(probes), k) == [brute_force(probe, rows, k) for probe in probes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_module, "_SEGMENT", segment)
+        patch.setattr(index_module, "_STRIP", strip)
+        index, rows = Index(), []
+        for step in steps:
+            if isinstance(step, tuple):
+                index.drop(*step)
+                rows = [row for row in rows if not step[0] <= row[0] <= step[1]]
+            elif step:
+                templates = torch.tensor([row[1] for row in step], dtype=torch.int8)
+                index.add(torch.tensor([row[0] for row in step]), templates)
+                rows += step
+        assert len(index) == len(rows)
+        probes = np.array([[random.choice([-2, -1, 1, 2]) for _ in range(size)] for _ in range(3)], np.int8)
+        assert index.search(torch.from_numpy(probes), k) == [brute_force(probe, rows, k) for probe in probes]
 
 
 @pytest.mark.parametrize("size", [128, 1500])
@@ -101,26 +122,69 @@ def test_an_identity_with_many_templates_hides_nobody() -> None:
     assert [identity for identity, _ in index.search(near[:1], 2)[0]] == [0, 5]
 
 
+@given(st.integers(1, 400), st.integers(1, 30), st.integers(0, 2**31))
+def test_the_highest_scores_are_found_by_their_strips(strips: int, width: int, seed: int) -> None:
+    scores_MSS = torch.rand(3, strips, 64, generator=torch.Generator().manual_seed(seed)).mul_(50).floor_()
+    scores_MN = scores_MSS.flatten(1)
+    score_MW, row_MW = index_module._top(scores_MSS, scores_MSS.amax(2), width)
+    assert torch.equal(score_MW, scores_MN.topk(width).values)
+    assert torch.equal(scores_MN.gather(1, row_MW), score_MW)
+    assert all(len(set(row)) == width for row in row_MW.tolist())
+
+
 @pytest.mark.parametrize("dropped", [1, 2, 3])
 def test_what_is_dropped_is_overwritten_in_memory(dropped: int) -> None:
     index = Index()
     index.add(torch.tensor([1, 2, 3]), torch.tensor([[11, 12], [21, 22], [31, 32]], dtype=torch.int8))
+    (segment,) = index._segments
     index.drop(dropped, dropped)
-    held = index._templates_ND.numpy().tobytes()
-    assert [identity for identity in (1, 2, 3) if bytes([10 * identity + 1]) in held] == [
-        identity for identity in (1, 2, 3) if identity != dropped
-    ]
+    kept = [identity for identity in (1, 2, 3) if bytes([10 * identity + 1]) in segment[:3].numpy().tobytes()]
+    assert kept == [identity for identity in (1, 2, 3) if identity != dropped]
+    index.drop(0, 3)
+    assert not segment[:3].any()
+    assert not index._segments
 
 
 def test_an_empty_index_finds_nobody() -> None:
     assert Index().search(torch.ones(2, 4, dtype=torch.int8), 2) == [[], []]
 
 
-def test_memory_grows_by_a_quarter_not_with_each_enrollment() -> None:
-    index, moves, held = Index(), 0, None
+def test_templates_never_move_as_the_index_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that memory never holds them twice, nor a copy that nobody overwrites."""
+    monkeypatch.setattr(index_module, "_SEGMENT", 8 * 100)
+    index, moves, held, segments = Index(), 0, None, []
     for identity in range(500):
-        index.add(torch.tensor([identity]), torch.ones(1, 8, dtype=torch.int8), room=identity + 1)
-        moves += index._templates_ND.data_ptr() != held
-        held = index._templates_ND.data_ptr()
+        index.add(torch.tensor([identity]), torch.ones(1, 8, dtype=torch.int8))
+        moves += index._identities_N.data_ptr() != held
+        held = index._identities_N.data_ptr()
+        addresses = [segment.data_ptr() for segment in index._segments]
+        assert addresses[: len(segments)] == segments
+        segments = addresses
+    assert len(segments) == 5
     assert moves < 40
     assert len(index._identities_N) <= 1.25 * 500
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="not Linux")
+def test_growth_search_and_forgetting_take_no_second_copy(product: str) -> None:
+    script = (
+        "import torch; from pathlib import Path\n"
+        "from firstsight.functional import scan\n"
+        "from firstsight.recognition.index import Index\n"
+        f"if {product!r} == 'fp32': scan.multiplies_int8 = lambda size: False\n"
+        "torch.set_num_threads(1)\n"
+        "status = Path('/proc/self/status')\n"
+        "def peak(): return 1024 * int(status.read_text().split('VmHWM:')[1].split()[0])\n"
+        "def used(index, first, count):\n"
+        "    for start in range(first, first + count, 1000):\n"
+        "        index.add(torch.arange(start, start + 1000), torch.ones(1000, 1024, dtype=torch.int8))\n"
+        "    index.add(torch.tensor([0]), torch.arange(-512, 512).fmod(128).to(torch.int8)[None])\n"
+        "    index.search(torch.arange(-512, 512).fmod(128).to(torch.int8)[None], 1)\n"
+        "    index.drop(first + 5, first + 5)\n"
+        "used(Index(), 1, 20_000)\n"
+        "before, index = peak(), Index()\n"
+        "used(index, 1, 120_000)\n"
+        "print((peak() - before) / (len(index) * 1024))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert 0.5 < float(done.stdout) < 1.2
