@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -7,6 +7,9 @@ from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
 from firstsight.errors import PictureError, UserError
+
+if TYPE_CHECKING:
+    from firstsight.recognition.decision import Decision
 
 
 def identify(
@@ -19,7 +22,7 @@ def identify(
 ) -> int:
     """Who or what is this, of all that are enrolled?
 
-    Exit code 0 where every picture was recognized, 3 where one is unknown, 2 where one cannot be read.
+    Exit code 0 where every picture was recognized, 3 where one is unknown or ambiguous, 2 where one cannot be read.
 
     Example: firstsight identify visitor.jpg --model runs/mine --json
     """
@@ -37,7 +40,7 @@ def identify(
             except PictureError as error:
                 code = 2
                 if json:
-                    print_json(_unreadable(picture, error, recognizer.threshold))
+                    print_json(_unreadable(picture, error))
                 else:
                     err.print(f"{error}", style="red", markup=False)
                 continue
@@ -45,14 +48,19 @@ def identify(
             if json:
                 print_json({"picture": str(picture), **decision.to_json()})
                 continue
-            distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
-            name = decision.name if decision.accepted else "unknown"
-            console.print(f"{picture}: {name}  ({distance}, threshold {decision.threshold:.3f})", markup=False)
+            console.print(f"{picture}: {_in_words(decision)}", markup=False)
     return code
 
 
-def _unreadable(picture: Path, error: PictureError, threshold: float) -> dict[str, Any]:
+def _in_words(decision: "Decision") -> str:
+    distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
+    if decision.decision == "ambiguous":
+        return f"ambiguous: {decision.nearest} or {decision.runner_up}  ({distance}, only {decision.margin:.3f} apart)"
+    return f"{decision.name or 'unknown'}  ({distance}, threshold {decision.threshold:.3f})"
+
+
+def _unreadable(picture: Path, error: PictureError) -> dict[str, Any]:
     return {
-        "picture": str(picture), "decision": "unreadable", "name": None, "distance": None, "threshold": threshold,
+        "picture": str(picture), "decision": "unreadable", "name": None, "distance": None, "threshold": None,
         "error": str(error),
     }  # fmt: skip
