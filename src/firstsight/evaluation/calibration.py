@@ -164,8 +164,7 @@ def _steps(strangers: Strangers, target: float) -> tuple[Step, ...]:
     trials = strangers.identities // 2
     largest = max(1, trials)
     others = strangers.distance_SR.shape[1]
-    order = np.argsort(strangers.distance_SR, axis=None)
-    distance_M, rank_M = strangers.distance_SR.ravel()[order], order % others
+    distance_M, rank_M = _nearest(strangers.distance_SR, target)
     steps = []
     for size in _sizes(largest, target / mean_upper_bound(0.0, trials)):
         parts = max(1.0, size / largest)
@@ -176,9 +175,18 @@ def _steps(strangers: Strangers, target: float) -> tuple[Step, ...]:
         passed = int(np.searchsorted(distance_M, threshold, side="right"))
         rate = float(rate_M[passed - 1]) if passed else 0.0
         steps.append(Step(size=size, threshold=threshold, bound=min(1.0, parts * mean_upper_bound(rate, trials))))
-        # a larger gallery has a smaller threshold
+        # a larger gallery has no larger threshold
         distance_M, rank_M = distance_M[: beyond + 1], rank_M[: beyond + 1]
     return tuple(steps)
+
+
+def _nearest(distance_SR: NDArray[np.float32], share: float) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+    """Somewhat more than the nearest `share` of all distances, ascending, and the rank of each."""
+    flat = distance_SR.ravel()
+    reach = min(int(share * len(flat)) + 1, len(flat) - 1)
+    near = np.flatnonzero(flat <= np.partition(flat, reach)[reach])
+    near = near[np.argsort(flat[near])]
+    return flat[near], near % distance_SR.shape[1]
 
 
 def _sizes(largest: int, room: float) -> list[int]:
