@@ -111,6 +111,7 @@ def test_the_commands_of_the_readme_run(
     _leave_what_the_demo_leaves(Path("runs/demo"))
     write_identities(Path("photos"), identities=4, each=2)
     write_identities(Path("more-photos"), identities=2, each=2, first=20)
+    write_identities(Path("other-people"), identities=118, each=1, first=100)
     draw_identity(50, 0).save("ada.jpg")
     draw_identity(50, 1).save("visitor.jpg")
     rows = "".join(f"{area},{area % 7},{2000 * area}\n" for area in range(40, 80))

@@ -5,6 +5,8 @@ default, its help, its range and its flag's name, so the command line, the recip
 """
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -206,11 +208,41 @@ class Recipe:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OperatingPoint:
-    """Where 'the same' ends, and the evidence for it.
+class Step:
+    """For comparisons with up to `size` templates: where 'the same' ends, and how often a stranger may still pass.
 
-    `threshold` is a squared L2 distance (0 ... 4) at which at most the share `target` of the different-identity
-    pairs measured is accepted: `accepted` of `comparisons`, over `identities` independent identities.
+    `bound` is the one-sided 95 % upper bound of the share of strangers with one of them at a distance <= `threshold`.
+    """
+
+    size: int
+    threshold: float
+    bound: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GroupRate:
+    """The share of strangers of one group who pass at the threshold for `size` templates, with its 95 % interval.
+
+    `bound` is its one-sided 95 % upper bound; `identities` counts those of the group.
+    """
+
+    group: str
+    identities: int
+    size: int
+    rate: float
+    low: float
+    high: float
+    bound: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """Where 'the same' ends, and the evidence for it: docs/promise.md.
+
+    `threshold` is a squared L2 distance (0 ... 4) for one template against one; `steps` has those for more. It was
+    chosen so that, 95 % sure, at most the share `target` of strangers pass. Of `comparisons` between `identities`
+    independent identities it accepts `accepted`. `spread` is how much the distance of one identity to itself changes
+    from picture to picture; None where nobody had three. `listing` is the digest of the pictures of `data`.
     """
 
     threshold: float
@@ -218,6 +250,30 @@ class OperatingPoint:
     accepted: int
     comparisons: int
     identities: int
+    steps: tuple[Step, ...] = ()
+    spread: float | None = None
+    groups: tuple[GroupRate, ...] = ()
+    data: str = ""
+    listing: str = ""
+
+    def at(self, size: int) -> Step:
+        """What holds for a comparison with `size` templates.
+
+        Beyond the last step the threshold stays, and the bound grows with the size: a stranger who passes in a large
+        gallery passes in one of its parts.
+        """
+        for step in self.steps:
+            if size <= step.size:
+                return step
+        if not self.steps:
+            return Step(size=size, threshold=self.threshold, bound=1.0)
+        last = self.steps[-1]
+        return Step(size=size, threshold=last.threshold, bound=min(1.0, last.bound * size / last.size))
+
+    @property
+    def version(self) -> str:
+        """Names this calibration: 16 hex digits of the SHA-256 of all that it says."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

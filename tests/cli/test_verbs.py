@@ -138,6 +138,7 @@ def test_train_for_the_eye(type: Type, photos: Path, tmp_path: Path) -> None:
     answer = type("train", "--data", photos, "--out", tmp_path / "run", *SMALL, "--epochs", 1)
     assert answer.code == 0
     assert "One-shot accuracy" in answer.out
+    assert "2 identities are too few to promise anything" in answer.out
     assert f"report: {tmp_path}/run/report.html" in answer.out
     assert "Training: " in answer.err, "plain progress lines in a pipe"
 

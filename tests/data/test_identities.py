@@ -127,6 +127,20 @@ def test_of_links_to_one_folder_the_first_by_name_counts(tmp_path: Path, order: 
     assert open_pictures(folder).paths == ("anna/1.png", "link00/2.png")
 
 
+def test_groups_come_from_a_column_or_from_folders(tmp_path: Path) -> None:
+    write_folder(tmp_path, {f"{name}.png": b"a" for name in ("1", "2", "3")})
+    (tmp_path / "cameras.csv").write_text("path,label,group\n3.png,bob,gate\n1.png,ada, door \n2.png,ada,\n")
+    cameras = open_pictures(tmp_path / "cameras.csv")
+    assert (cameras.paths, cameras.groups) == (("1.png", "2.png", "3.png"), ("door", "", "gate"))
+    assert cameras.select([2, 0]).groups == ("gate", "door")
+    (tmp_path / "alphabets.csv").write_text("path,label\n1.png,Greek/alpha\n2.png,Latin/a\n")
+    assert open_pictures(tmp_path / "alphabets.csv").groups == ("Greek", "Latin")
+    write_folder(tmp_path / "set", {"Greek/alpha/1.png": b"a", "Latin/a/1.png": b"a"})
+    assert open_pictures(tmp_path / "set").groups == ("Greek", "Latin")
+    write_folder(tmp_path / "plain", {"ada/1.png": b"a", "bob/1.png": b"a"})
+    assert open_pictures(tmp_path / "plain").groups == ()
+
+
 def test_a_manifest_names_pictures_and_labels(tmp_path: Path) -> None:
     write_folder(tmp_path, {"x/b.png": b"b", "a.png": b"a", "c.png": b"c"})
     text = "\ufeffsplit,label,path\ntrain,Bo,x/b.png\ntrain,Anna,a.png\n\ntest, Bo , c.png \n"

@@ -10,9 +10,13 @@ from firstsight.evaluation.bounds import (
     binomial_interval,
     binomial_upper_bound,
     cluster_bootstrap,
+    largest_mean,
+    mean_interval,
+    mean_upper_bound,
     percentile_interval,
     resampled_identities,
     share_interval,
+    trials_needed,
 )
 
 
@@ -28,6 +32,37 @@ def test_binomial_interval_is_that_of_scipy(trials: int, share: float, confidenc
 def test_zero_errors_in_412_people_bound_the_rate_at_072_percent() -> None:
     assert binomial_upper_bound(0, 412) == pytest.approx(1 - 0.05 ** (1 / 412), rel=1e-9)
     assert f"{binomial_upper_bound(0, 412):.2%}" == "0.72%"
+
+
+@given(trials=st.integers(1, 5000), confidence=st.sampled_from([0.9, 0.95, 0.99]))
+def test_the_bound_of_a_mean_without_an_error_is_the_exact_binomial(trials: int, confidence: float) -> None:
+    expected = binomial_upper_bound(0, trials, confidence=confidence)
+    assert mean_upper_bound(0.0, trials, confidence=confidence) == pytest.approx(expected, rel=1e-9)
+
+
+@given(trials=st.integers(1, 500), share=st.floats(0, 1))
+def test_the_bound_of_a_mean_is_never_below_the_exact_binomial(trials: int, share: float) -> None:
+    """Chernoff's bound holds for all numbers in 0 ... 1, of which errors and none are the most spread."""
+    errors = round(share * trials)
+    assert mean_upper_bound(errors / trials, trials) >= binomial_upper_bound(errors, trials) - 1e-9
+
+
+@given(trials=st.integers(1, 5000), target=st.floats(1e-4, 0.9))
+def test_the_largest_mean_is_the_one_whose_bound_is_the_target(trials: int, target: float) -> None:
+    allowed = largest_mean(target, trials)
+    if allowed is None:
+        assert mean_upper_bound(0.0, trials) > target
+        assert trials < trials_needed(target)
+    else:
+        assert mean_upper_bound(allowed, trials) == pytest.approx(target, rel=1e-6)
+        assert trials >= trials_needed(target)
+
+
+def test_the_interval_of_a_mean_holds_it_and_shrinks() -> None:
+    few, many = mean_interval(0.2, 20), mean_interval(0.2, 2000)
+    assert 0 < few.low < many.low < 0.2 < many.high < few.high < 1
+    assert mean_interval(0.0, 50).low == 0
+    assert mean_interval(1.0, 50).high == 1
 
 
 def test_the_bootstrap_of_many_identities_is_the_normal_interval_over_identities() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
+from firstsight.config import OperatingPoint, Step
 from firstsight.data.identities import PictureSet
 from firstsight.errors import UserError
 from firstsight.evaluation.open_set import evaluate_open_set, open_set
@@ -160,6 +160,38 @@ def test_a_set_is_measured_at_the_models_own_threshold(model: Model, pictures: P
     assert "dir" not in without
     assert (without["accuracy"], without["error"]) == (None, None)
     assert without["accuracy_refused"].startswith("The model has no threshold of its own")
+
+
+def stepped(threshold: float, *, bound: float = 0.1, spread: float | None = None) -> OperatingPoint:
+    """One that takes `threshold` for five and more."""
+    steps = (Step(size=4, threshold=2.0, bound=0.1), Step(size=100, threshold=threshold, bound=bound))
+    return OperatingPoint(
+        threshold=2.0, target=0.1, accepted=0, comparisons=90, identities=90, steps=steps, spread=spread
+    )
+
+
+def test_decisions_are_taken_by_the_rule_for_as_many_as_are_enrolled() -> None:
+    people = clusters(20, 3, spread=0.5)
+    by_hand = open_set(*people, trials=5, threshold=0.25)
+    moved = open_set(*people, trials=5, threshold=stepped(0.25))
+    assert (moved.dir, moved.fpir, moved.threshold) == (by_hand.dir, by_hand.fpir, 0.25)
+    assert open_set(*people, trials=5, threshold=2.0).fpir != moved.fpir
+    assert (by_hand.promise, by_hand.verdict()) == (None, None)
+
+
+def test_an_ambiguous_answer_names_nobody() -> None:
+    found = open_set(*clusters(20, 3, spread=0.5), trials=5, threshold=stepped(4.0, spread=4.0))
+    assert (found.dir, found.fpir) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bound", "said"),
+    [(0.0, 0.1, "kept"), (4.0, 0.9, "broken"), (4.0, 1.0, None)],
+)
+def test_the_promise_is_held_against_what_happened(threshold: float, bound: float, said: str | None) -> None:
+    found = open_set(*clusters(40, 3, spread=0.5), trials=20, threshold=stepped(threshold, bound=bound))
+    assert found.verdict() == said
+    assert found.promise == (bound if said else None)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])

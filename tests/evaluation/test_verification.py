@@ -13,7 +13,6 @@ from firstsight.evaluation import pairs as module
 from firstsight.evaluation.pairs import Pairs, picture_pairs
 from firstsight.evaluation.resampling import resampled_rates
 from firstsight.evaluation.verification import (
-    operating_point,
     unsupported,
     verification,
     verify_pairs,
@@ -84,8 +83,6 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_the_tightest_that_
         "FAR 1e-2 needs 300 comparisons of different identities, and there are 160, of the same two at most 100 "
         "counted: the tightest FAR is 0.019."
     )
-    with pytest.raises(UserError, match=r"the tightest FAR is 0\.019\. Give a larger target"):
-        operating_point(x_ND, labels_N, target=0.01)
 
 
 def test_three_comparisons_for_each_false_accept_are_enough() -> None:
@@ -95,34 +92,7 @@ def test_three_comparisons_for_each_false_accept_are_enough() -> None:
     assert "needs 3,000" in unsupported(1e-3, listed([1.0, *fewer], [True] + [False] * 2999))
 
 
-@pytest.mark.parametrize("target", [0.1, 0.02, 0.3])
-def test_the_operating_point_is_the_largest_distance_that_keeps_the_rate(target: float) -> None:
-    x_ND, labels_N = clusters(12, 8, spread=0.8)
-    point = operating_point(x_ND, labels_N, target=target)
-    pairs = picture_pairs(x_ND, labels_N)
-    different_P = pairs.distances[~pairs.same].numpy()
-    allowed = [t for t in np.unique(pairs.distances) if (different_P <= t).mean() <= target]
-    assert point.threshold == pytest.approx(max(allowed))
-    assert point.accepted == (different_P <= point.threshold).sum() <= target * len(different_P)
-    assert (point.comparisons, point.identities, point.target) == (len(different_P), 12, target)
-
-
-def test_without_a_target_the_tightest_supported_power_of_ten_is_taken() -> None:
-    assert operating_point(*clusters(12, 8)).target == 0.001  # 66 pairs of identities x 64 = 4,224 comparisons
-    assert operating_point(*clusters(8, 10)).target == 0.01  # 28 x 100 = 2,800
-    assert operating_point(*clusters(8, 30)).target == 0.01  # 28 x 900, of which 28 x 100 count
-    assert operating_point(*clusters(2, 3)).target == 0.1  # 9 comparisons support none: the loosest
-
-
-def test_a_collapsed_model_gets_a_threshold_that_accepts_nothing() -> None:
-    x_ND = torch.ones(40, 4) / 2
-    point = operating_point(x_ND, torch.arange(40) % 8)
-    assert (point.threshold, point.accepted) == (-1, 0)
-
-
-def test_a_threshold_needs_two_identities() -> None:
-    with pytest.raises(UserError, match="two identities or more"):
-        operating_point(clusters(1, 5)[0], torch.zeros(5, dtype=torch.int64))
+def test_without_a_pair_of_one_identity_there_is_nothing_to_verify() -> None:
     with pytest.raises(UserError, match="No pair of the same identity"):
         verification(clusters(5, 1)[0], torch.arange(5))
 

@@ -10,9 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from firstsight.config import ModelConfig, Network, OperatingPoint, Preprocessing
+from firstsight.config import GroupRate, ModelConfig, Network, OperatingPoint, Preprocessing, Step
 from firstsight.errors import ModelError, RecipeError, StorageError
-from firstsight.models.folder import CONFIG, WEIGHTS, Model, load_model, make_model, save_model, set_operating_point
+from firstsight.models.folder import (
+    CONFIG,
+    WEIGHTS,
+    Model,
+    keep_operating_point,
+    load_model,
+    make_model,
+    save_model,
+    set_operating_point,
+)
 from firstsight.models.registry import CUSTOM, build_network, own_network
 
 CONFIG_OF_TINY = ModelConfig(
@@ -57,6 +66,41 @@ def test_identity_follows_weights_and_preprocessing_and_nothing_else() -> None:
     point = OperatingPoint(threshold=1, target=0.1, accepted=0, comparisons=9, identities=3)
     assert set_operating_point(model, point).identity == model.identity
     assert tiny(config=replace(CONFIG_OF_TINY, trained={"data": "x"})).identity == model.identity
+
+
+def test_a_model_keeps_its_operating_point_without_its_weights_being_written(tmp_path: Path) -> None:
+    model = save_model(tiny(), tmp_path / "model")
+    weights = (tmp_path / "model" / WEIGHTS).stat()
+    steps = (Step(size=1, threshold=0.5, bound=0.1), Step(size=20, threshold=0.25, bound=0.09))
+    groups = (GroupRate(group="gate", identities=9, size=1, rate=0.1, low=0.0, high=0.6, bound=0.5),)
+    point = OperatingPoint(
+        threshold=0.5, target=0.1, accepted=0, comparisons=9, identities=3, steps=steps, spread=0.2, groups=groups
+    )
+    kept = keep_operating_point(model, point)
+    loaded = load_model(tmp_path / "model")
+    assert loaded.config == kept.config
+    assert loaded.config.operating_point == point
+    assert loaded.identity == model.identity
+    assert (tmp_path / "model" / WEIGHTS).stat() == weights
+
+
+def test_a_model_folder_that_cannot_be_written_keeps_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save_model(tiny(), tmp_path / "model")
+    before = (tmp_path / "model" / CONFIG).read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    point = OperatingPoint(threshold=1, target=0.1, accepted=0, comparisons=9, identities=3)
+    with pytest.raises(StorageError, match=r"No space left on device\. Keep it in a gallery instead: --gallery FILE"):
+        keep_operating_point(model, point)
+    assert (tmp_path / "model" / CONFIG).read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [CONFIG, WEIGHTS]
+    with pytest.raises(StorageError, match="was not saved, so it cannot keep a threshold"):
+        keep_operating_point(tiny(), point)
 
 
 def test_building_a_network_leaves_the_random_state_alone() -> None:

@@ -10,12 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import pixel_model, random_templates
 
-from firstsight.config import OperatingPoint
+from firstsight.config import GroupRate, OperatingPoint, Step
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel
 from firstsight.recognition.copies import note_copy
 from firstsight.recognition.gallery import Gallery
 
-POINT = OperatingPoint(threshold=0.9, target=0.001, accepted=2, comparisons=4_000, identities=80)
+POINT = OperatingPoint(
+    threshold=0.9,
+    target=0.001,
+    accepted=2,
+    comparisons=4_000,
+    identities=80,
+    steps=(Step(size=1, threshold=0.9, bound=0.001), Step(size=40, threshold=0.5, bound=0.001)),
+    groups=(GroupRate(group="gate", identities=9, size=1, rate=0.1, low=0.0, high=0.6, bound=0.5),),
+)
 
 
 def names_found(gallery: Gallery, template: torch.Tensor, k: int = 2) -> list[str]:
@@ -240,6 +248,15 @@ def test_templates_without_a_model_length_or_direction_are_refused(gallery: Gall
         gallery.enroll("bob", torch.zeros(64, dtype=torch.int8))
     with Gallery("sqlite://") as unbound, pytest.raises(GalleryError, match="No model was bound"):
         unbound.enroll("ada", random_templates(1)[0])
+
+
+def test_templates_are_counted_whosever_they_are(gallery: Gallery) -> None:
+    assert gallery.count_templates() == 0
+    for name, add in (("ada", False), ("bob", False), ("ada", True)):
+        gallery.enroll(name, random_templates(1)[0], add=add)
+    assert (gallery.count_templates(), len(gallery)) == (3, 2)
+    gallery.forget("ada")
+    assert gallery.count_templates() == 1
 
 
 def test_operating_points_are_kept_per_model(gallery: Gallery) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tiny_models import pixel_model
 
-from firstsight.config import OperatingPoint
+from firstsight.config import OperatingPoint, Step
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel, PictureError
 from firstsight.models.folder import Model, set_operating_point
 from firstsight.recognition.embed import embed_pictures, to_png
@@ -70,13 +70,34 @@ def test_the_nearest_threshold_counts(gallery: Gallery, model: Model) -> None:
     uncalibrated = Recognizer(model, gallery)
     uncalibrated.enroll("ada", noise(0))  # needs none
     for use in (lambda: uncalibrated.identify(noise(0)), lambda: uncalibrated.verify("ada", noise(0))):
-        with pytest.raises(GalleryError, match=r"model tiny has no operating point.*firstsight train --val PATH"):
+        with pytest.raises(
+            GalleryError, match=r"model tiny has no operating point.*firstsight calibrate --model tiny --data PEOPLE"
+        ):
             use()
     shipped = set_operating_point(model, point(0.7))
     assert Recognizer(shipped, gallery).identify(noise(0)).threshold == 0.7
     gallery.set_operating_point(model.identity, point(0.9))
     assert Recognizer(shipped, gallery).identify(noise(0)).threshold == 0.9
     assert Recognizer(shipped, gallery, threshold=0.0).identify(noise(0)).threshold == 0.0
+
+
+def test_the_threshold_moves_with_the_gallery(gallery: Gallery, model: Model) -> None:
+    """Identify counts all templates, verify those of the name; both say the bound, and whose evidence it is."""
+    steps = (Step(size=1, threshold=1.0, bound=0.04), Step(size=3, threshold=0.75, bound=0.05))
+    measured = dataclasses.replace(point(1.0), target=0.05, steps=steps)
+    gallery.set_operating_point(model.identity, measured)
+    recognizer = Recognizer(model, gallery)
+    seen = []
+    for seed, (name, more) in enumerate([("ada", False), ("bob", False), ("bob", True), ("cyd", False)]):
+        recognizer.enroll(name, noise(seed), add=more)
+        decision = recognizer.identify(noise(0))
+        seen.append((decision.threshold, decision.bound))
+        assert decision.calibration == measured.version
+    assert seen == [(1.0, 0.04), (0.75, 0.05), (0.75, 0.05), (0.75, pytest.approx(0.05 * 4 / 3))]
+    assert [recognizer.verify(name, noise(0)).threshold for name in ("ada", "bob")] == [1.0, 0.75]
+    recognizer.forget("bob")
+    recognizer.forget("cyd")
+    assert recognizer.identify(noise(0)).threshold == 1.0
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 4.1, float("nan")])

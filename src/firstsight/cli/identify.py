@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -9,6 +9,11 @@ from firstsight.cli.console import out as console
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
 from firstsight.cli.recording import Recording, decide
 from firstsight.errors import PictureError, UserError
+
+if TYPE_CHECKING:
+    from firstsight.recognition.decision import Decision
+
+FORGOTTEN = "(forgotten)"  # a retry of a request whose answer was forgotten since
 
 
 def identify(
@@ -22,7 +27,7 @@ def identify(
 ) -> int:
     """Who or what is this, of all that are enrolled? Each decision is recorded in the gallery's ledger.
 
-    Exit code 0 where every picture was recognized, 3 where one is unknown, 2 where one cannot be read.
+    Exit code 0 where every picture was recognized, 3 where one is unknown or ambiguous, 2 where one cannot be read.
 
     Example: firstsight identify visitor.jpg --model runs/mine --json
     """
@@ -43,7 +48,7 @@ def identify(
             except PictureError as error:
                 code = 2
                 if json:
-                    print_json(_unreadable(picture, error, recognizer.threshold))
+                    print_json(_unreadable(picture, error))
                 else:
                     err.print(f"{error}", style="red", markup=False)
                 continue
@@ -53,14 +58,21 @@ def identify(
             if json:
                 print_json({"picture": str(picture), **decision.to_json(), "ledger": number})
                 continue
-            distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
-            name = (decision.name or "(forgotten)") if decision.accepted else "unknown"
-            console.print(f"{picture}: {name}  ({distance}, threshold {decision.threshold:.3f})", markup=False)
+            console.print(f"{picture}: {_in_words(decision)}", markup=False)
     return code
 
 
-def _unreadable(picture: Path, error: PictureError, threshold: float) -> dict[str, Any]:
+def _in_words(decision: "Decision") -> str:
+    distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
+    if decision.decision == "ambiguous":
+        one, other = decision.nearest or FORGOTTEN, decision.runner_up or FORGOTTEN
+        return f"ambiguous: {one} or {other}  ({distance}, only {decision.margin:.3f} apart)"
+    name = (decision.name or FORGOTTEN) if decision.accepted else "unknown"
+    return f"{name}  ({distance}, threshold {decision.threshold:.3f})"
+
+
+def _unreadable(picture: Path, error: PictureError) -> dict[str, Any]:
     return {
-        "picture": str(picture), "decision": "unreadable", "name": None, "distance": None, "threshold": threshold,
+        "picture": str(picture), "decision": "unreadable", "name": None, "distance": None, "threshold": None,
         "error": str(error),
     }  # fmt: skip

@@ -21,6 +21,7 @@ VERBS = {
         "train": "Train a network on identity folders.",
         "predict": "Write the classes or numbers that a model predicts.",
         "evaluate": "Measure a model on identities it has not seen.",
+        "calibrate": "Measure where 'the same' ends, with a promise.",
     },
     RECOGNIZE: {
         "enroll": "Remember a name from one picture.",

@@ -90,11 +90,15 @@ def _train(recipe: "Recipe", out: Path, json: bool, *, resume: bool, tensorboard
 
 
 def _show(run: "Run") -> None:
+    from firstsight.evaluation.promise import promise
+
     for table in run.outcome.tables:
         print_table(table.columns, table.rows, title=table.heading)
         console.print(table.caption, markup=False)
     _say_unreadable(run.job.unreadable)
     _say_empty(run.job.empty_cells)
+    if run.evaluation:
+        console.print(promise(run.evaluation.operating_point), markup=False)
     if run.kept:
         console.print(run.kept, markup=False)
     console.print(f"report: {run.folder / 'report.html'}", markup=False)

@@ -32,6 +32,8 @@ class PictureSet:
     labels: tuple[int, ...] = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
     files: Files = field(repr=False, compare=False)
+    groups: tuple[str, ...] = field(default=(), repr=False)
+    """The group of each picture (a camera, an age band, an alphabet); empty where there are none."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -63,6 +65,7 @@ class PictureSet:
             labels=tuple(renumbered[self.labels[i]] for i in kept),
             names=tuple(self.names[label] for label in present),
             files=self.files,
+            groups=tuple(self.groups[i] for i in kept) if self.groups else (),
         )
 
 
@@ -72,7 +75,10 @@ def open_pictures(path: str | Path) -> PictureSet:
     - Folder, zip: `NAME/*.jpg`; the names of nested folders are joined (`Greek/character01`). Top folders that all
       pictures share (`lfw/NAME/…`) are left out of the names. Hidden files, `__MACOSX`, files without a picture's
       suffix, and pictures beside the identity folders are passed over.
-    - Manifest: a CSV file with the columns `path` (relative to the manifest) and `label`; others are passed over.
+    - Manifest: a CSV file with the columns `path` (relative to the manifest), `label`, and `group` where there are
+      groups; others are passed over.
+
+    Without a column `group`, the identities GROUP/NAME are of the group GROUP.
 
     Identities and pictures come in natural order (`s2` before `s10`), the same on every machine.
 
@@ -217,7 +223,8 @@ def _from_folders(source: Path, found: list[str]) -> PictureSet:
     prefix = _shared_top(inside)
     paths = [path.removeprefix(prefix) for path in inside]
     files: Files = FolderFiles(source / prefix) if source.is_dir() else ZipFiles(source, prefix)
-    return _labeled(source, [(path.rpartition("/")[0], path) for path in paths], files)
+    names = [path.rpartition("/")[0] for path in paths]
+    return _labeled(source, [(name, path, group_of(name)) for name, path in zip(names, paths, strict=True)], files)
 
 
 def _shared_top(paths: list[str]) -> str:
@@ -242,12 +249,13 @@ def _from_manifest(source: Path) -> PictureSet:
     return _labeled(source, labeled, FolderFiles(source.parent))
 
 
-def _manifest_rows(source: Path, rows: "csv.DictReader[str]") -> list[tuple[str, str]]:
+def _manifest_rows(source: Path, rows: "csv.DictReader[str]") -> list[tuple[str, str, str]]:
     missing = [column for column in ("path", "label") if column not in (rows.fieldnames or ())]
     if missing:
         raise DataError(f"{source} has no column {missing[0]!r}.", hint="Its first line must name path and label.")
     line_of: dict[str, int] = {}
     labeled = []
+    grouped = "group" in (rows.fieldnames or ())
     for row in rows:
         line = rows.line_num
         path, label = (row["path"] or "").strip(), (row["label"] or "").strip()
@@ -260,20 +268,21 @@ def _manifest_rows(source: Path, rows: "csv.DictReader[str]") -> list[tuple[str,
                 f"{source}, line {line}: {path} does not exist.", hint="Paths are relative to the manifest."
             )
         line_of[path] = line
-        labeled.append((label, path))
+        labeled.append((label, path, (row["group"] or "").strip() if grouped else group_of(label)))
     return labeled
 
 
-def _labeled(source: Path, labeled: list[tuple[str, str]], files: Files) -> PictureSet:
-    names = sorted({label for label, _ in labeled}, key=_natural)
+def _labeled(source: Path, labeled: list[tuple[str, str, str]], files: Files) -> PictureSet:
+    names = sorted({label for label, _, _ in labeled}, key=_natural)
     number = {name: i for i, name in enumerate(names)}
-    ordered = sorted(labeled, key=lambda pair: (number[pair[0]], _natural(pair[1])))
+    ordered = sorted(labeled, key=lambda row: (number[row[0]], _natural(row[1])))
     return PictureSet(
         source=str(source),
-        paths=tuple(path for _, path in ordered),
-        labels=tuple(number[label] for label, _ in ordered),
+        paths=tuple(path for _, path, _ in ordered),
+        labels=tuple(number[label] for label, _, _ in ordered),
         names=tuple(names),
         files=files,
+        groups=tuple(group for _, _, group in ordered) if any(group for _, _, group in ordered) else (),
     )
 
 

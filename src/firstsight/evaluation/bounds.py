@@ -4,7 +4,8 @@ N pictures (or other trials), I identities, R resamplings (draws).
 """
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,61 @@ def binomial_upper_bound(successes: int, trials: int, *, confidence: float = 0.9
         0.0072
     """
     return binomial_interval(successes, trials, confidence=2 * confidence - 1).high
+
+
+def mean_upper_bound(mean: float, trials: int, *, confidence: float = 0.95) -> float:
+    """The one-sided upper bound of the expectation of numbers in 0 ... 1, of which `trials` have this mean.
+
+    Chernoff's bound in Hoeffding's form (1963, theorem 1): the largest p with trials x KL(mean, p) <= ln(1 / (1 -
+    confidence)). It holds for trials that are independent, and for a U-statistic that is an average of such means
+    (section 5 there). At mean 0 it is the exact binomial bound.
+
+    Example:
+        >>> round(mean_upper_bound(0.0, 412), 4)
+        0.0072
+    """
+    if mean >= 1 or trials < 1:
+        return 1.0
+    return _bisect(lambda p: trials * _divergence(mean, p) <= -math.log(1 - confidence), mean, 1.0)
+
+
+def mean_interval(mean: float, trials: int, *, confidence: float = 0.95) -> Interval:
+    """The two-sided interval of the same kind."""
+    one_sided = (1 + confidence) / 2
+    low = 1 - mean_upper_bound(1 - mean, trials, confidence=one_sided)
+    return Interval(max(low, 0.0), mean_upper_bound(mean, trials, confidence=one_sided), "Chernoff")
+
+
+def largest_mean(target: float, trials: int, *, confidence: float = 0.95) -> float | None:
+    """The largest mean whose upper bound is at most `target`; None where not even 0 has such a bound."""
+    enough = -math.log(1 - confidence)
+    if trials * _divergence(0.0, target) < enough:
+        return None
+    return _bisect(lambda mean: trials * _divergence(mean, target) >= enough, 0.0, target)
+
+
+def trials_needed(target: float, *, confidence: float = 0.95) -> int:
+    """How many independent trials without an error it takes to bound a rate at `target`.
+
+    Example:
+        >>> trials_needed(0.01)
+        299
+    """
+    return math.ceil(math.log(1 - confidence) / math.log1p(-target))
+
+
+def _divergence(mean: float, p: float) -> float:
+    """Kullback and Leibler's, of coins that show heads at the rates `mean` and `p`."""
+    parts = ((mean, p), (1 - mean, 1 - p))
+    return sum(math.inf if not q else share * math.log(share / q) for share, q in parts if share)
+
+
+def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """The largest number that `holds`, which is true up to it from `low` on; 2**-60 of the range below it at most."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def share_interval(

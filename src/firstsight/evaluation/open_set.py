@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig
+from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
@@ -32,6 +32,7 @@ from firstsight.evaluation.probes import Identifications, Probes, joined
 from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import largest_threshold
 from firstsight.models.folder import Model
+from firstsight.recognition.decision import Rule, rule_of
 from firstsight.recognition.gallery import Gallery
 
 FPIRS = (1e-1, 1e-2, 1e-3)
@@ -60,6 +61,9 @@ class OpenSet:
     unknown: Identifications
     dir_at_fpir: tuple[DirAtFpir, ...]
     threshold: float | None
+    """Where decisions are taken with `gallery_size` enrolled."""
+    promise: float | None
+    """The bound of FPIR that the calibration stated for this size; None where it stated none."""
     dir: float | None
     """DIR of the decisions at `threshold`, with its interval; None where no threshold was given."""
     dir_interval: Interval | None
@@ -80,6 +84,14 @@ class OpenSet:
     """(true label, label of the nearest, how often) of the enrolled, most frequent first."""
     mistakes: tuple[Mistake, ...]
     """Of the enrolled, those where another was nearer than their own picture by most."""
+
+    def verdict(self) -> str | None:
+        """What became of the promise; None where there was none."""
+        if self.promise is None or self.fpir is None or self.fpir_interval is None:
+            return None
+        if self.fpir <= self.promise:
+            return "kept"
+        return "broken" if self.fpir_interval.low > self.promise else "exceeded, within chance"
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """FPIR and DIR at every distance of a stranger, ascending."""
@@ -110,6 +122,7 @@ class OpenSetEvaluation(Embedded):
         if found.dir is not None and found.dir_interval and found.fpir is not None and found.fpir_interval:
             figures |= {"threshold": found.threshold, **with_interval("dir", found.dir, found.dir_interval)}
             figures |= with_interval("fpir", found.fpir, found.fpir_interval)
+            figures |= {"fpir_promised": found.promise, "promise": found.verdict()}
         if found.accuracy is not None and found.accuracy_interval:
             accuracy = with_interval("accuracy", found.accuracy, found.accuracy_interval)
             accuracy["error"] = 1 - found.accuracy
@@ -134,7 +147,7 @@ def evaluate_open_set(
     *,
     trials: int | None = None,
     seed: int = 0,
-    threshold: float | None = None,
+    threshold: OperatingPoint | float | None = None,
     on_progress: OnProgress = silent,
 ) -> OpenSetEvaluation:
     """Enroll half of the identities from one picture each; identify all other pictures, strangers included.
@@ -144,7 +157,7 @@ def evaluate_open_set(
         pictures: of identities that it was not trained on.
         trials: random choices of who is enrolled, and with which picture; 100, of very many pictures fewer.
         seed: of these choices.
-        threshold: where decisions are taken; by default the model's own operating point.
+        threshold: where decisions are taken; by default the model's own operating point, for as many as are enrolled.
         on_progress: hears how far each stage is.
 
     Raises:
@@ -152,8 +165,8 @@ def evaluate_open_set(
     """
     require_identities(pictures, 2, with_pictures=2)
     embedded = embed(model, pictures, on_progress=on_progress)
-    if threshold is None and model.config.operating_point is not None:
-        threshold = model.config.operating_point.threshold
+    if threshold is None:
+        threshold = model.config.operating_point
     x_ND, labels_N = embedded.embeddings, embedded.labels
     trials = affordable_trials(labels_N, 100) if trials is None else trials
     found = open_set(x_ND, labels_N, trials=trials, seed=seed, threshold=threshold, on_progress=on_progress)
@@ -166,7 +179,7 @@ def open_set(
     *,
     trials: int = 100,
     seed: int = 0,
-    threshold: float | None = None,
+    threshold: OperatingPoint | float | None = None,
     fpirs: Sequence[float] = FPIRS,
     on_progress: OnProgress = silent,
 ) -> OpenSet:
@@ -204,14 +217,15 @@ def open_set(
     answers = joined(known), joined(unknown)
     if not len(answers[0].picture):
         raise UserError("Nobody who was enrolled has another picture to be known by.", hint="Give more --trials.")
-    return _rates(*answers, fpirs, threshold, trials, len(identities) // 2, x_ND, labels_N)
+    rule = None if threshold is None else rule_of(threshold, len(identities) // 2)
+    return _rates(*answers, fpirs, rule, trials, len(identities) // 2, x_ND, labels_N)
 
 
 def _rates(
     known: Identifications,
     unknown: Identifications,
     fpirs: Sequence[float],
-    threshold: float | None,
+    rule: Rule | None,
     trials: int,
     gallery_size: int,
     x_ND: Float[Tensor, "N D"],
@@ -236,12 +250,13 @@ def _rates(
     fpir, fpir_interval = _share(unknown, unknown.accepted, labels)
     decided_right = np.append(known.right & known.accepted, ~unknown.accepted)
     accuracy, accuracy_interval = _share(joined([known, unknown]), decided_right, labels)
-    given = threshold is not None
+    given = rule is not None
     return OpenSet(
         known=known,
         unknown=unknown,
         dir_at_fpir=tuple(points),
-        threshold=threshold,
+        threshold=rule.threshold if rule else None,
+        promise=rule.bound if rule and rule.bound is not None and rule.bound < 1 else None,
         dir=dir_ if given else None,
         dir_interval=dir_interval if given else None,
         fpir=fpir if given else None,

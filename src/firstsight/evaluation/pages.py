@@ -110,7 +110,7 @@ def figures_table(evaluation: Evaluation) -> Table:
     ]
     val, refused = val_rows(result)
     left_out = "" if evaluation.pixels else f"{LEFT_OUT} "
-    threshold = ["Threshold for these data", f"{point.threshold:.3f}", f"at FAR {plots.share_label(point.target)}"]
+    threshold = ["Threshold for these data, 1:1", f"{point.threshold:.3f}", f"FAR up to {percent(point.at(1).bound)}"]
     return Table(
         "Figures",
         f"{len(evaluation.pictures.names):,} identities, {len(evaluation.pictures):,} pictures; one-shot: "

@@ -9,9 +9,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from firstsight.config import OperatingPoint
+from firstsight.evaluation.calibration import NOTHING
 from firstsight.evaluation.identification import PROBES_AT_ONCE
 from firstsight.evaluation.pairs import FARTHEST, templates
-from firstsight.recognition.decision import decide_identify
+from firstsight.recognition.decision import decide_identify, rule_of
 from firstsight.recognition.gallery import Gallery
 
 
@@ -28,18 +30,22 @@ class Identifications:
     own: NDArray[np.int64]
     """The picture enrolled of the probe's own identity; -1 where there is none."""
     accepted: NDArray[np.bool_]
-    """Whether a user would have been told a name: of `decide_identify` at the threshold."""
+    """Whether a user would have been told a name: of `decide_identify` by the rule for this gallery."""
 
 
 class Probes:
     """Pictures of a set, enrolled in and identified against a real gallery."""
 
     def __init__(
-        self, gallery: Gallery, x_ND: Float[Tensor, "N D"], labels: NDArray[np.int64], threshold: float | None
+        self,
+        gallery: Gallery,
+        x_ND: Float[Tensor, "N D"],
+        labels: NDArray[np.int64],
+        measured: OperatingPoint | float | None,
     ) -> None:
         self._gallery = gallery
         self._labels = labels
-        self._threshold = threshold
+        self._measured = NOTHING if measured is None else measured
         self._q_ND, embedded_N = templates(x_ND)
         self._embedded = embedded_N.numpy()
 
@@ -65,9 +71,9 @@ class Probes:
         taken_for_M, accepted_M = np.full(len(picture_M), -1), np.zeros(len(picture_M), bool)
         known = np.flatnonzero(self._embedded[picture_M])
         nearest = self._gallery.search(self._q_ND[torch.from_numpy(picture_M[known])])
-        threshold = -1.0 if self._threshold is None else self._threshold
+        rule = rule_of(self._measured, self._gallery.count_templates())
         for i, matches in zip(known, nearest, strict=True):
-            decision = decide_identify(matches, threshold)
+            decision = decide_identify(matches, rule)
             if decision.distance is not None and decision.nearest is not None:
                 distance_M[i] = decision.distance
                 taken_for_M[i] = self._enrolled[int(decision.nearest)]

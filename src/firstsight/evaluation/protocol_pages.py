@@ -166,6 +166,8 @@ def _open_set_table(evaluation: OpenSetEvaluation, figures: Mapping[str, Any]) -
             _row(f"DIR {at}", figures, "dir"),
             _row(f"FPIR {at}", figures, "fpir"),
         ]
+    if found.promise is not None:
+        rows.append(["FPIR promised at most, 95 % sure", percent(found.promise), found.verdict() or ""])
     for point in found.dir_at_fpir:
         name = f"DIR at FPIR {plots.share_label(point.target)}"
         rows.append([name, percent(point.dir), between(point.interval) if point.interval else "too few strangers"])

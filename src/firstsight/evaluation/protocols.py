@@ -1,18 +1,19 @@
 """The figures of a model on pictures of identities that it was not trained on. N pictures, D embedding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.data.identities import PictureSet, require_identities
+from firstsight.data.identities import PictureSet, listing_digest, require_identities
+from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
 from firstsight.evaluation.identification import OneShot, affordable_trials, draws, one_shot
 from firstsight.evaluation.pixels import by_pixels, pixel_figures
 from firstsight.evaluation.progress import OnProgress, silent
-from firstsight.evaluation.verification import Verification, operating_point, verification, verification_figures
+from firstsight.evaluation.verification import Verification, verification, verification_figures
 from firstsight.models.folder import Model
 
 
@@ -40,7 +41,8 @@ class Evaluation(Embedded):
             **pixel_figures(self.pixels),
             **verification_figures(self.verification),
             "threshold": self.operating_point.threshold,
-            "threshold_target_far": self.operating_point.target,
+            "threshold_target": self.operating_point.target,
+            "threshold_bound": self.operating_point.at(1).bound,
             "confidence": CONFIDENCE,
             **self.counts(),
             "trials": found.trials,
@@ -82,7 +84,9 @@ def evaluate(
         one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed, on_progress=on_progress),
         pixels=by_pixels(embedded, draws(labels_N, trials=trials, seed=seed), on_progress=on_progress),
         verification=verification(x_ND, labels_N, own=model.config.operating_point),
-        operating_point=operating_point(x_ND, labels_N),
+        operating_point=replace(
+            calibrate(x_ND, labels_N, groups=pictures.groups), data=pictures.source, listing=listing_digest(pictures)
+        ),
         seed=seed,
     )
 

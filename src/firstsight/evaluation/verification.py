@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, binomial_interval, percentile_interval, wider
+from firstsight.evaluation.calibration import NOTHING
 from firstsight.evaluation.embedded import far_name, with_interval
 from firstsight.evaluation.pairs import (
     MAX_PAIRS,
@@ -28,8 +28,6 @@ from firstsight.evaluation.resampling import AT_MOST, DRAWS, resampled_rates, th
 from firstsight.functional import curves
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
-NOTHING = -1.0
-"""A threshold that no distance is below."""
 
 
 @dataclass(frozen=True)
@@ -159,39 +157,6 @@ def at_threshold(pairs: Pairs, threshold: float) -> AtThreshold:
         for share, n, share_R in zip((val, far), trials, share_R2.T, strict=True)
     )
     return AtThreshold(threshold, val, val_interval, far, far_interval)
-
-
-def operating_point(
-    x_ND: Float[Tensor, "N D"],
-    labels_N: Int64[Tensor, "N"],
-    *,
-    target: float | None = None,
-    max_pairs: int = MAX_PAIRS,
-) -> OperatingPoint:
-    """The largest distance seen at which at most the share `target` of the different pairs is accepted.
-
-    Without a target, the tightest of 1e-1, 1e-2, 1e-3 ... that the pairs support (see `unsupported`), or 1e-1 where
-    they support none. Where even the smallest distance would accept too many, the threshold is -1: nothing passes.
-
-    Raises:
-        UserError: one identity only, or a target that the pairs cannot support.
-    """
-    pairs = picture_pairs(x_ND, labels_N, max_pairs=max_pairs)
-    if pairs.same.all():
-        raise UserError("A threshold needs pictures of two identities or more.", hint="Add pictures of another one.")
-    if target is None:
-        supported = [10.0**-i for i in range(1, 7) if not unsupported(10.0**-i, pairs)]
-        target = min(supported, default=0.1)
-    elif why := unsupported(target, pairs):
-        raise UserError(why, hint="Give a larger target, or pictures of more identities.")
-    threshold = largest_threshold(pairs.distances.numpy(), pairs.distances[~pairs.same].numpy(), target)
-    return OperatingPoint(
-        threshold=threshold,
-        target=target,
-        accepted=int((pairs.distances[~pairs.same] <= threshold).sum()),
-        comparisons=int((~pairs.same).sum()),
-        identities=pairs.identities,
-    )
 
 
 def unsupported(far: float, pairs: Pairs) -> str:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from firstsight.atomic import write_atomically
 from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.conv import channels_last
@@ -64,7 +65,7 @@ def save_model(model: Model, folder: str | Path) -> Model:
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             _write(fresh / WEIGHTS, weights)
-            _write(fresh / CONFIG, json.dumps(to_plain(model.config), indent=2, ensure_ascii=False).encode())
+            _write(fresh / CONFIG, _as_json(model.config))
             fresh.chmod(0o755)
             _swap_in(fresh, folder)
         finally:
@@ -124,6 +125,29 @@ def require_embedding(model: Model) -> None:
 def set_operating_point(model: Model, point: OperatingPoint) -> Model:
     """The same model with a default operating point. Its identity stays: templates remain comparable."""
     return dataclasses.replace(model, config=dataclasses.replace(model.config, operating_point=point))
+
+
+def keep_operating_point(model: Model, point: OperatingPoint) -> Model:
+    """Write a default operating point into the config.json of a model folder, whole or not at all.
+
+    Raises:
+        StorageError: the model has no folder, or it cannot be written.
+    """
+    model = set_operating_point(model, point)
+    hint = "Keep it in a gallery instead: --gallery FILE"
+    if model.folder is None:
+        raise StorageError(f"The model {model.name} was not saved, so it cannot keep a threshold.", hint=hint)
+    try:
+        write_atomically(model.folder / CONFIG, _as_json(model.config))
+    except OSError as error:
+        raise StorageError(
+            f"The model folder {model.folder} cannot be written: {error.strerror}.", hint=hint
+        ) from error
+    return model
+
+
+def _as_json(config: ModelConfig) -> bytes:
+    return json.dumps(to_plain(config), indent=2, ensure_ascii=False).encode()
 
 
 def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str) -> Model:

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-Verdict = Literal["match", "unknown", "different"]
+from firstsight.config import OperatingPoint
+
+Verdict = Literal["match", "unknown", "ambiguous", "different"]
 
 
 class Match(NamedTuple):
@@ -14,12 +16,41 @@ class Match(NamedTuple):
     distance: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """By what to decide: `threshold` and `spread` are squared L2 distances.
+
+    `bound` is the one-sided 95 % upper bound of the share of strangers who pass (docs/promise.md), of the calibration
+    that `calibration` names; None where the threshold was given by hand.
+    """
+
+    threshold: float
+    spread: float = 0.0
+    bound: float | None = None
+    calibration: str = ""
+
+
+def rule_of(measured: OperatingPoint | float, size: int) -> Rule:
+    """The rule for a comparison with `size` templates: of a calibration, or of a threshold given by hand.
+
+    Example:
+        >>> rule_of(1.1, 300)
+        Rule(threshold=1.1, spread=0.0, bound=None, calibration='')
+    """
+    if not isinstance(measured, OperatingPoint):
+        return Rule(measured)
+    step = measured.at(size)
+    return Rule(step.threshold, measured.spread or 0.0, step.bound, measured.version)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decision:
     """A verdict with its evidence. Distances are squared L2, 0 ... 4; `margin` is how much farther the runner-up is.
 
-    `match`: it is `name`. `unknown`: nobody enrolled is near enough, and `name` is None. `different`: it is not
-    `name`, whom it claimed to be. `nearest` is the closest identity compared, whatever the verdict.
+    `match`: it is `name`. `unknown`: nobody enrolled is near enough, and `name` is None. `ambiguous`: two are near, and
+    `margin` is less than one identity's own distances differ by from picture to picture; `name` is None. `different`:
+    it is not `name`, whom it claimed to be. `nearest` is the closest identity compared, whatever the verdict. `bound`
+    is the one-sided 95 % upper bound of the share of strangers who would pass here, `calibration` names its evidence.
     """
 
     decision: Verdict
@@ -29,7 +60,9 @@ class Decision:
     nearest: str | None = None
     runner_up: str | None = None
     runner_up_distance: float | None = None
+    bound: float | None = None
     model: str = ""
+    calibration: str = ""
     gallery_size: int = 0
 
     @property
@@ -47,45 +80,53 @@ class Decision:
         return {**dataclasses.asdict(self), "margin": self.margin}
 
 
-def decide_identify(nearest: Sequence[Match], threshold: float, *, model: str = "", gallery_size: int = 0) -> Decision:
-    """Who is it? `nearest` holds the closest identities, best first; a distance of `threshold` is still accepted
-    (VAL and FAR of the FaceNet paper, section 4, count d ≤ threshold).
+def decide_identify(nearest: Sequence[Match], rule: Rule, *, model: str = "", gallery_size: int = 0) -> Decision:
+    """Who is it? `nearest` holds the closest identities, best first; a distance of the threshold is still accepted
+    (VAL and FAR of the FaceNet paper, section 4, count d ≤ threshold), a margin of the spread is still clear.
 
     Example:
-        >>> decide_identify([Match("ada", 0.4), Match("bob", 1.5)], 1.1).name
+        >>> decide_identify([Match("ada", 0.4), Match("bob", 1.5)], Rule(1.1)).name
         'ada'
-        >>> decide_identify([Match("ada", 1.2)], 1.1).decision
+        >>> decide_identify([Match("ada", 1.2)], Rule(1.1)).decision
         'unknown'
+        >>> decide_identify([Match("ada", 0.4), Match("bob", 0.5)], Rule(1.1, spread=0.2)).decision
+        'ambiguous'
     """
     best = nearest[0] if nearest else None
     second = nearest[1] if len(nearest) > 1 else None
-    accepted = best is not None and best.distance <= threshold
+    verdict: Verdict = "match" if best is not None and best.distance <= rule.threshold else "unknown"
+    if verdict == "match" and best and second and second.distance - best.distance < rule.spread:
+        verdict = "ambiguous"
     return Decision(
-        decision="match" if accepted else "unknown",
-        name=best.name if best and accepted else None,
+        decision=verdict,
+        name=best.name if best and verdict == "match" else None,
         distance=best.distance if best else None,
-        threshold=threshold,
+        threshold=rule.threshold,
         nearest=best.name if best else None,
         runner_up=second.name if second else None,
         runner_up_distance=second.distance if second else None,
+        bound=rule.bound,
         model=model,
+        calibration=rule.calibration,
         gallery_size=gallery_size,
     )
 
 
-def decide_verify(claimed: Match, threshold: float, *, model: str = "", gallery_size: int = 0) -> Decision:
-    """Is it the one it claims to be? A distance of `threshold` is still accepted.
+def decide_verify(claimed: Match, rule: Rule, *, model: str = "", gallery_size: int = 0) -> Decision:
+    """Is it the one it claims to be? A distance of the threshold is still accepted.
 
     Example:
-        >>> decide_verify(Match("ada", 1.2), 1.1).decision
+        >>> decide_verify(Match("ada", 1.2), Rule(1.1)).decision
         'different'
     """
     return Decision(
-        decision="match" if claimed.distance <= threshold else "different",
+        decision="match" if claimed.distance <= rule.threshold else "different",
         name=claimed.name,
         distance=claimed.distance,
-        threshold=threshold,
+        threshold=rule.threshold,
         nearest=claimed.name,
+        bound=rule.bound,
         model=model,
+        calibration=rule.calibration,
         gallery_size=gallery_size,
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 from firstsight.config import OperatingPoint
 from firstsight.errors import AlreadyEnrolled, GalleryError, OtherModel, StorageError
 from firstsight.models.folder import Model
+from firstsight.recipes import checked
 from firstsight.recognition.decision import Match
 from firstsight.recognition.forgetting import (
     Receipt,
@@ -262,6 +263,17 @@ class Gallery:
             if len(name_of) == len(ids):  # else one was forgotten just now
                 return [[Match(name_of[identity], distance) for identity, distance in nearest] for nearest in found]
 
+    def count_templates(self) -> int:
+        """How many templates a search looks at.
+
+        Raises:
+            OtherModel: the gallery holds templates of another model than the one bound.
+            GalleryError: no model was bound.
+        """
+        with self._lock:
+            self._follow()
+            return len(self._index)
+
     def templates_of(self, name: str) -> Int8[Tensor, "K D"]:
         """The templates of one identity, in the order of enrollment.
 
@@ -278,7 +290,8 @@ class Gallery:
         query = sa.select(operating_points.c.point).where(operating_points.c.model_identity == model_identity)
         with self._storage.reading() as connection:
             point = connection.scalar(query)
-        return OperatingPoint(**point) if point else None
+        found: OperatingPoint | None = checked(OperatingPoint, point, where=self.where) if point else None
+        return found
 
     def set_operating_point(self, model_identity: str, point: OperatingPoint) -> None:
         """Keep an operating point for a model, in place of an earlier one."""

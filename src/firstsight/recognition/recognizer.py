@@ -8,10 +8,11 @@ from pathlib import Path
 from jaxtyping import Int8
 from torch import Tensor
 
+from firstsight.config import OperatingPoint
 from firstsight.errors import GalleryError
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model, require_embedding
-from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
+from firstsight.recognition.decision import Decision, Match, Rule, decide_identify, decide_verify, rule_of
 from firstsight.recognition.embed import Picture, crop, embed_pictures, to_png
 from firstsight.recognition.forgetting import Receipt
 from firstsight.recognition.gallery import Gallery
@@ -23,7 +24,8 @@ class Recognizer:
     """A model and the gallery of those it knows.
 
     `threshold` is a squared L2 distance (0 ... 4) up to which two pictures are of the same identity. By default it is
-    the gallery's operating point for this model, else the model's own.
+    that of the gallery's operating point for this model, else of the model's own, and moves with how many templates a
+    picture is compared with: docs/promise.md.
 
     Raises:
         OtherModel: the gallery holds templates of another model.
@@ -46,21 +48,24 @@ class Recognizer:
         gallery.bind_model(model)
 
     @property
-    def threshold(self) -> float:
-        """Up to where a distance is accepted.
+    def operating_point(self) -> OperatingPoint | None:
+        """What was measured for this model: in this gallery, else at its training."""
+        return self.gallery.operating_point(self.model.identity) or self.model.config.operating_point
+
+    def rule(self, size: int) -> Rule:
+        """By what to decide where a picture is compared with `size` templates.
 
         Raises:
-            GalleryError: none was given, and none was measured for this model.
+            GalleryError: no threshold was given, and none was measured for this model.
         """
-        if self._threshold is not None:
-            return self._threshold
-        point = self.gallery.operating_point(self.model.identity) or self.model.config.operating_point
-        if point is None:
+        measured = self.operating_point if self._threshold is None else self._threshold
+        if measured is None:
             raise GalleryError(
                 f"The model {self.model.name} has no operating point: where 'the same' ends was never measured.",
-                hint="Measure it with held-out identities: firstsight train --val PATH; or give a threshold (0 to 4).",
+                hint=f"Measure it: firstsight calibrate --model {self.model.name} --data PEOPLE; or give a threshold "
+                "(0 to 4).",
             )
-        return point.threshold
+        return rule_of(measured, size)
 
     def enroll(
         self,
@@ -90,11 +95,11 @@ class Recognizer:
         Raises:
             NotEnrolled: nobody has this name.
         """
-        threshold = self.threshold
         enrolled_KD = self.gallery.templates_of(name)
+        rule = self.rule(len(enrolled_KD))
         distance = template_distances(self._templates([picture]), enrolled_KD).min().item()
         size = len(self.gallery)
-        return decide_verify(Match(name, distance), threshold, model=self.model.identity, gallery_size=size)
+        return decide_verify(Match(name, distance), rule, model=self.model.identity, gallery_size=size)
 
     def identify(self, picture: Picture) -> Decision:
         """Who is it, of all who are enrolled?"""
@@ -104,11 +109,11 @@ class Recognizer:
         """A decision for each picture, in their order. They are read as the decisions are asked for, in batches."""
         rest = iter(pictures)
         while batch := list(islice(rest, _BATCH)):
-            threshold = self.threshold
             found = self.gallery.search(self._templates(batch), k=2)
+            rule = self.rule(self.gallery.count_templates())
             size = len(self.gallery)
             for nearest in found:
-                yield decide_identify(nearest, threshold, model=self.model.identity, gallery_size=size)
+                yield decide_identify(nearest, rule, model=self.model.identity, gallery_size=size)
 
     def forget(self, name: str) -> Receipt:
         """Erase an identity with all that was kept of it.

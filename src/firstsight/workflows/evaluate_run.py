@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from firstsight.data.identities import PictureSet, listing_digest, open_pictures
+from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
 from firstsight.data.runs import open_runs
 from firstsight.errors import UserError
@@ -15,7 +15,7 @@ from firstsight.evaluation.episodes import evaluate_episodes, evaluate_runs
 from firstsight.evaluation.folds import evaluate_pairs
 from firstsight.evaluation.open_set import evaluate_open_set
 from firstsight.evaluation.pages import figures_table, write_evaluation
-from firstsight.evaluation.plots import share_label
+from firstsight.evaluation.promise import promise
 from firstsight.evaluation.protocol_pages import (
     ProtocolEvaluation,
     comparison_table,
@@ -28,6 +28,7 @@ from firstsight.evaluation.report import Table
 from firstsight.evaluation.retrieval import evaluate_retrieval
 from firstsight.models.folder import Model, require_embedding
 from firstsight.workflows.progress import OnProgress, silent, stages
+from firstsight.workflows.seen import seen_in_calibration, seen_in_training
 
 Protocol = Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"]
 
@@ -113,29 +114,11 @@ def _opened(
     return pictures, partial(evaluate, pictures=pictures, seed=seed, **trials)
 
 
-def _warning(model: Model, pictures: PictureSet) -> str:
-    """What to say of a model that was trained on these data, or on a part of them; empty if it was not.
-
-    They are known by their listing, also if they were moved or zipped. A set that was changed is known by its place.
-    """
-    trained = model.config.trained
-    if trained.get("listing") == listing_digest(pictures):
-        seen = f"{trained.get('identities', 'some')} of the {len(pictures.names)} identities in {pictures.source}"
-    elif Path(str(trained.get("data") or "nowhere")).resolve() == Path(pictures.source).resolve():
-        seen = f"data called {trained['data']}, if not on these very files"
-    else:
-        return ""
-    return f"Warning: {model.name} was trained on {seen}. What it has seen is no evidence: measure on other pictures."
-
-
 def _threshold_note(model: Model) -> str:
     point = model.config.operating_point
     if point is None:
         return "The model has no threshold of its own: identify and verify need one, --threshold."
-    return (
-        f"The model keeps its own threshold, {point.threshold:.3f}, measured on {point.identities} identities at "
-        f"FAR {share_label(point.target)}; identify and verify take another with --threshold."
-    )
+    return f"The model keeps its own threshold, {point.threshold:.3f} one to one. {promise(point)}"
 
 
 def _refuse_options(protocol: Protocol, given: dict[str, Any]) -> None:
@@ -152,9 +135,9 @@ def _refuse_options(protocol: Protocol, given: dict[str, Any]) -> None:
 
 
 def _measured(found: Evaluation | ProtocolEvaluation, pictures: PictureSet) -> Measured:
-    warning = _warning(found.model, pictures)
-    notes = (*filter(None, [warning]), _threshold_note(found.model))
-    seen = {"seen_in_training": bool(warning)}
+    trained, calibrated = seen_in_training(found.model, pictures), seen_in_calibration(found.model, pictures)
+    notes = (*filter(None, [trained, calibrated]), _threshold_note(found.model))
+    seen = {"seen_in_training": bool(trained), "seen_in_calibration": bool(calibrated)}
     about: dict[str, Any] = {"title": f"firstsight evaluate: {found.model.name}", "data": seen}
     about["summary"] = " ".join([f"Measured on {pictures.source}.", *notes])
     if isinstance(found, Evaluation):
@@ -165,7 +148,7 @@ def _measured(found: Evaluation | ProtocolEvaluation, pictures: PictureSet) -> M
 
 
 def _compared(found: Comparison, pictures: PictureSet) -> Measured:
-    warnings = [_warning(evaluation.model, pictures) for evaluation in (found.one, found.other)]
+    warnings = [seen_in_training(evaluation.model, pictures) for evaluation in (found.one, found.other)]
     notes = tuple(filter(None, warnings))
     seen = {"seen_in_training": bool(warnings[0]), "against_seen_in_training": bool(warnings[1])}
     about: dict[str, Any] = {"title": f"{found.one.model.name} against {found.other.model.name}", "data": seen}

@@ -1,0 +1,67 @@
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from firstsight.cli.console import err, print_json, print_table, progress
+from firstsight.cli.console import out as console
+from firstsight.cli.options import Device, Json, Model
+
+
+def calibrate(
+    *,
+    model: Model = None,
+    data: Annotated[str, Parameter(help="Folder, zip or CSV manifest of identities that it was not trained on.")],
+    fpir: Annotated[
+        float | Literal["auto"],
+        Parameter(help="Share of strangers who may be let in, 0.01 say; auto: the tightest that the data support."),
+    ] = "auto",
+    gallery: Annotated[
+        str | None, Parameter(help="A gallery file to keep it in; without it, it becomes the model folder's default.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Measure where 'the same' ends, with a promise: how many strangers are let in at most.
+
+    The data are people, or things, like the strangers at the door. A column `group` of the manifest gives the figures
+    of each group beside those of all.
+
+    Example: firstsight calibrate --model runs/mine --data other-people --fpir 0.01
+    """
+    from contextlib import nullcontext
+
+    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.errors import UserError
+    from firstsight.evaluation.promise import at_size, group_table, group_warnings, promise_lines
+    from firstsight.models.device import pick_device
+    from firstsight.models.folder import load_model
+    from firstsight.workflows.calibrate import calibrate_model
+
+    if model is None and gallery is None:
+        raise UserError("Which model?", hint="Add --model runs/mine.")
+    target = None if isinstance(fpir, str) else fpir
+    opened = open_recognizer(model, gallery, device=device, make=True) if gallery else nullcontext()
+    with opened as recognizer, progress(quiet=json) as on_progress:
+        found = calibrate_model(
+            recognizer.model if recognizer else load_model(str(model), device=str(pick_device(device))),
+            data,
+            target=target,
+            gallery=recognizer.gallery if recognizer else None,
+            on_progress=on_progress,
+        )
+    if json:
+        print_json(found.to_json())
+        return 0
+    for line in promise_lines(found.point):
+        console.print(line, markup=False)
+    if found.templates is not None:
+        console.print(at_size(found.point, found.templates), markup=False)
+    if found.point.groups:
+        table = group_table(found.point)
+        print_table(table.columns, table.rows, title=table.heading)
+    console.print(f"kept in {found.where}, calibration {found.point.version}", markup=False)
+    for warning in filter(None, [found.warning, *group_warnings(found.point)]):
+        err.print(warning, style="yellow", markup=False)
+    for path, reason in found.skipped:
+        err.print(f"unreadable, left out: {path}: {reason}", markup=False)
+    return 0
