@@ -99,7 +99,7 @@ def test_a_truncated_gallery_is_said_to_be_damaged(path: Path, model, share: flo
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://localhost/faces", "Galleries on postgresql are not supported"),
+        ("mysql://localhost/faces", "Galleries on mysql are not supported"),
         ("sqlight://faces", "Galleries on sqlight are not supported"),
         ("://", "is not the URL of a database"),
         (".", "is a folder, not a gallery"),
@@ -115,10 +115,10 @@ def test_a_migration_that_fails_leaves_nothing_behind(path: Path, monkeypatch: p
         migrate(connection)
         raise KeyboardInterrupt
 
-    from firstsight.recognition import storage
+    from firstsight.recognition import sqlite
 
-    migrate = storage._migrate
-    monkeypatch.setattr(storage, "_migrate", interrupted)
+    migrate = sqlite.migrate
+    monkeypatch.setattr(sqlite, "migrate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Gallery(path)
     connection = sqlite3.connect(path)

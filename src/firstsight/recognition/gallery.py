@@ -25,9 +25,10 @@ from firstsight.recognition.rows import (
     names_of,
     stacked,
     state_of,
+    template_size,
 )
 from firstsight.recognition.schema import forgotten, gallery, identities, operating_points, templates
-from firstsight.recognition.storage import Storage
+from firstsight.recognition.storage import open_storage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,19 +39,22 @@ class Receipt:
     gallery: str
     templates: int
     pictures: int
-    erased_from: tuple[str, ...] = ("database", "write-ahead log", "index")
+    erased_from: tuple[str, ...]
+    left_in: tuple[str, ...]  # what only the administrator of the database can erase
 
 
 class Gallery:
     """Enrolled identities, their templates and the pictures they were made from.
 
-    `url_or_path` is a file (made if it is not there) or `sqlite://`, a gallery in memory. Several processes and
-    threads may use one gallery: each search sees what any of them has enrolled and forgotten before. Templates of
+    `url_or_path` is a file (made if it is not there), `sqlite://`, a gallery in memory, or
+    `postgresql://USER@HOST/DATABASE` (see docs/gallery.md). Several processes and threads may use one gallery: each search sees what any of them has enrolled and forgotten before. Templates of
     different models cannot be compared, so a gallery holds those of one: see `bind_model`.
 
     Raises:
         GalleryError: not a gallery, or one of a newer firstsight.
-        StorageError: from any method: read-only, locked, damaged, or the disk is full. Nothing is half-written.
+        MissingExtra: PostgreSQL without its driver.
+        StorageError: from any method: read-only, locked, damaged, out of reach, or the disk is full. Nothing is
+            half-written.
 
     Example:
         >>> with Gallery("sqlite://") as gallery:
@@ -59,10 +63,11 @@ class Gallery:
     """
 
     def __init__(self, url_or_path: str | Path) -> None:
-        self._storage = Storage(url_or_path)
+        self._storage = open_storage(url_or_path)
         self._index = Index()
         self._lock = threading.Lock()  # guards the index
         self._model: tuple[str, str] | None = None  # identity, and the name to find it by
+        self._held: State | None = None  # what the index is true to; None if it may not be
 
     @property
     def where(self) -> str:
@@ -110,6 +115,7 @@ class Gallery:
         with self._storage.reading() as connection:
             self._refuse_other_model(state_of(connection), (model.identity, name))
         self._model = model.identity, name
+        self._held = None
 
     def enroll(
         self, name: str, template_D: Int8[Tensor, "D"], picture: bytes | None = None, *, add: bool = False
@@ -166,11 +172,11 @@ class Gallery:
             connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
 
     def forget(self, name: str) -> Receipt:
-        """Erase an identity, its templates and pictures: overwritten in the database, gone from log and index.
+        """Erase an identity, its templates and pictures. The receipt says where they were overwritten, and where not.
 
         Raises:
             NotEnrolled: nobody has this name.
-            StorageError: erased from the database, but another program keeps the log open, which still holds it.
+            StorageError: out of the gallery, but another program holds on to what is left on the disk.
         """
         name = clean_name(name)
         with self._storage.writing() as connection:
@@ -183,7 +189,14 @@ class Gallery:
             connection.execute(sa.insert(forgotten).values(first_identity=identity, last_identity=identity))
             connection.execute(sa.update(gallery).values(size=gallery.c.size - 1))
         self._erase_traces(f"{name} is out of the gallery")
-        return Receipt(name=name, gallery=self.where, templates=held, pictures=pictures)
+        return Receipt(
+            name=name,
+            gallery=self.where,
+            templates=held,
+            pictures=pictures,
+            erased_from=self._storage.erased_from,
+            left_in=self._storage.left_in,
+        )
 
     def clear(self) -> None:
         """Forget everyone. Operating points stay."""
@@ -207,15 +220,13 @@ class Gallery:
             GalleryError: no model was bound, or the probes have another length.
         """
         while True:
-            with self._lock:
-                size = self._follow()
-                self._refuse_other_size(templates_MD.shape[1], self._index.size or templates_MD.shape[1])
-                found = self._index.search(templates_MD, min(k, size))
+            found = self._nearest(templates_MD, k)
             ids = {identity for nearest in found for identity, _ in nearest}
             with self._storage.reading() as connection:
                 name_of = names_of(connection, ids)
-            if len(name_of) == len(ids):  # else one was forgotten just now
+            if len(name_of) == len(ids):
                 return [[Match(name_of[identity], distance) for identity, distance in nearest] for nearest in found]
+            self._held = None  # one was forgotten just now
 
     def templates_of(self, name: str) -> Int8[Tensor, "K D"]:
         """The templates of one identity, in the order of enrollment.
@@ -241,6 +252,7 @@ class Gallery:
         """Keep an operating point for a model, in place of an earlier one."""
         row = {"model_identity": model_identity, "point": dataclasses.asdict(point), "set_at": _now()}
         with self._storage.writing() as connection:
+            lock(connection)
             of_model = operating_points.c.model_identity == model_identity
             connection.execute(sa.delete(operating_points).where(of_model))
             connection.execute(sa.insert(operating_points), row)
@@ -257,18 +269,34 @@ class Gallery:
         self._refuse_other_model(held, model)
         if not held.size:
             connection.execute(sa.update(gallery).values(model_identity=model[0], model_name=model[1]))
-        length = connection.scalar(sa.select(sa.func.length(templates.c.template)).limit(1))
-        self._refuse_other_size(size, length or size)
+        self._refuse_other_size(size, template_size(connection) or size)
         return model[0]
 
-    def _follow(self) -> int:
-        """Bring the index to what the database holds now, and count the identities."""
-        with self._storage.reading() as connection:
-            held = state_of(connection)
-            self._refuse_other_model(held, self._bound())
-            drop_forgotten(connection, self._index)
-            load_new(connection, self._index)
-        return held.size
+    def _nearest(self, templates_MD: Int8[Tensor, "M D"], k: int) -> list[list[tuple[int, float]]]:
+        size = templates_MD.shape[1]
+        if self._storage.nearest:
+            with self._storage.reading() as connection:
+                held = state_of(connection)
+                self._refuse_other_model(held, self._bound())
+                self._refuse_other_size(size, template_size(connection) or size)
+                return self._storage.nearest(connection, templates_MD, min(k, held.size))
+        with self._lock:
+            held = self._follow()
+            self._refuse_other_size(size, self._index.size or size)
+            return self._index.search(templates_MD, min(k, held.size))
+
+    def _follow(self) -> State:
+        """Bring the index to what the database holds now."""
+        if self._storage.changed():
+            self._held = None
+        if self._held is None:
+            with self._storage.reading() as connection:
+                held = state_of(connection)
+                self._refuse_other_model(held, self._bound())
+                drop_forgotten(connection, self._index)
+                load_new(connection, self._index)
+            self._held = held
+        return self._held
 
     def _bound(self) -> tuple[str, str]:
         if self._model is None:
@@ -309,7 +337,7 @@ class Gallery:
         with self._lock, self._storage.reading() as connection:
             drop_forgotten(connection, self._index)
         try:
-            self._storage.empty_log()
+            self._storage.erase()
         except StorageError as error:
             raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
 

@@ -61,6 +61,12 @@ def lock(connection: sa.Connection) -> State:
     return State(*connection.execute(_STATE.with_for_update()).one())
 
 
+def template_size(connection: sa.Connection) -> int | None:
+    """D, the length of the templates held."""
+    size: int | None = connection.scalar(sa.select(sa.func.length(templates.c.template)).limit(1))
+    return size
+
+
 def ids_of(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
     """The ids of those names that are enrolled."""
     found: dict[str, int] = {}
