@@ -47,8 +47,9 @@ class Gallery:
     """Enrolled identities, their templates and the pictures they were made from.
 
     `url_or_path` is a file (made if it is not there), `sqlite://`, a gallery in memory, or
-    `postgresql://USER@HOST/DATABASE` (see docs/gallery.md). Several processes and threads may use one gallery: each search sees what any of them has enrolled and forgotten before. Templates of
-    different models cannot be compared, so a gallery holds those of one: see `bind_model`.
+    `postgresql://USER@HOST/DATABASE` (see docs/gallery.md). Several processes and threads may use one gallery: each
+    search sees what any of them has enrolled and forgotten before. Templates of different models cannot be compared,
+    so a gallery holds those of one: see `bind_model`.
 
     Raises:
         GalleryError: not a gallery, or one of a newer firstsight.

@@ -31,8 +31,10 @@ class Storage(Protocol):
     """Where nothing is left of deleted rows after `erase`."""
     left_in: tuple[str, ...]
     """Where something may be left of them, that only the administrator can erase."""
-    nearest: Nearest | None
-    """`Index.search` by the database itself, in place of an index in memory, if its URL asks for that."""
+
+    @property
+    def nearest(self) -> Nearest | None:
+        """`Index.search` by the database itself, in place of an index in memory, if its URL asks for that."""
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
         """A consistent view of the database while the block runs."""
