@@ -35,6 +35,8 @@ class PostgresServer:
         self._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync")
         with (self.data / "postgresql.conf").open("a") as settings:
             settings.write(f"listen_addresses = ''\nunix_socket_directories = '{self.data}'\nfsync = off\n")
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"local all locked scram-sha-256\n{rules.read_text()}")  # one user with a password
         self.start()
 
     def url(self, database: str, user: str = "postgres") -> str:

@@ -27,9 +27,16 @@ _PREPARE = (
     "ALTER TABLE templates ADD COLUMN vector halfvec GENERATED ALWAYS AS (template_vector(template)) STORED",
     "ALTER TABLE templates ALTER COLUMN vector SET STATISTICS 0",
 )
+_PREPARED = sa.text("SELECT to_regproc('template_vector') IS NOT NULL")
 # `<=>` is 1 - cosine: half a squared distance. Only the typed column is the one in the HNSW index.
 _NEAREST = """SELECT identity_id, template, {column} <=> CAST(:probe AS halfvec({size})) AS half FROM templates
     WHERE vector_dims(vector) = {size} ORDER BY half LIMIT :limit"""
+
+# Is the index there? It goes on searching where the first candidates are too few.
+_HNSW = sa.text(
+    "SELECT to_regclass(:index) IS NOT NULL, set_config('hnsw.ef_search', :candidates, true),"
+    " set_config('hnsw.iterative_scan', 'strict_order', true)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,35 +46,30 @@ class Recall:
     found: int
     of: int
     probes: int
+    nearest: int  # asked for of each probe
 
 
 def server_search(storage: Storage, kind: str | tuple[str, ...]) -> Nearest:
     """Have the database ready for the search that a URL asks for: `server` is exact, `hnsw` is not.
 
     Raises:
-        GalleryError: another kind; the server has no pgvector; there is no HNSW index yet.
+        GalleryError: another kind; the server has no pgvector. From the search: there is no HNSW index yet.
     """
     if kind not in ("server", "hnsw"):
         raise GalleryError(f"There is no search={kind}.", hint="Use search=server or search=hnsw, or leave it away.")
     _have_vectors(storage)
-    if kind == "server":
-        return _exact
-    with storage.reading() as connection:
-        size = template_size(connection)
-        if size and not connection.scalar(sa.select(sa.func.to_regclass(_index_name(size)))):
-            raise GalleryError(
-                f"{storage.where} has no HNSW index yet.",
-                hint="Make it, and see what it finds, with: firstsight gallery index --gallery URL",
-            )
-    return _hnsw
+    return _exact if kind == "server" else _hnsw
 
 
 def make_hnsw(storage: Storage, *, probes: int = 200, k: int = 10) -> Recall:
     """Make the HNSW index if it is not there, and measure its recall: of the `k` nearest others of enrolled templates.
 
     Raises:
-        GalleryError: nobody is enrolled; the server has no pgvector.
+        GalleryError: nobody is enrolled; no PostgreSQL, or without pgvector.
     """
+    with storage.reading() as connection:
+        if connection.dialect.name != "postgresql":
+            raise GalleryError(f"{storage.where} needs no index: it is searched in memory, exactly.", hint="")
     _have_vectors(storage)
     with storage.writing() as connection:
         size = template_size(connection)
@@ -77,24 +79,27 @@ def make_hnsw(storage: Storage, *, probes: int = 200, k: int = 10) -> Recall:
             f"CREATE INDEX IF NOT EXISTS {_index_name(size)} ON templates"
             f" USING hnsw (CAST(vector AS halfvec({size})) halfvec_cosine_ops) WHERE vector_dims(vector) = {size}"
         )
-    found = of = 0
     with storage.reading() as connection:
-        rows = connection.execute(
-            sa.text("SELECT identity_id, template FROM templates ORDER BY random() LIMIT :n"), {"n": probes}
-        ).all()
-        for identity, template in rows:
-            probe_1D = stacked([template])
-            exact, approximate = (
-                {other for other, _ in search(connection, probe_1D, k + 1)[0]} - {identity}
-                for search in (_exact, _hnsw)
-            )
-            found, of = found + len(exact & approximate), of + len(exact)
-    return Recall(found=found, of=of, probes=len(rows))
+        return _recall(connection, probes, k)
+
+
+def _recall(connection: sa.Connection, probes: int, k: int) -> Recall:
+    found = of = 0
+    rows = connection.execute(
+        sa.text("SELECT identity_id, template FROM templates ORDER BY random() LIMIT :n"), {"n": probes}
+    ).all()
+    for identity, template in rows:
+        probe_1D = stacked([template])
+        exact, approximate = (
+            {other for other, _ in search(connection, probe_1D, k + 1)[0]} - {identity} for search in (_exact, _hnsw)
+        )
+        found, of = found + len(exact & approximate), of + len(exact)
+    return Recall(found=found, of=of, probes=len(rows), nearest=k)
 
 
 def _have_vectors(storage: Storage) -> None:
     with storage.reading() as connection:
-        if any(column["name"] == "vector" for column in sa.inspect(connection).get_columns("templates")):
+        if connection.scalar(_PREPARED):
             return
     try:
         with storage.writing() as connection:
@@ -106,7 +111,7 @@ def _have_vectors(storage: Storage) -> None:
         ) from error
     with storage.writing() as connection:
         connection.exec_driver_sql("LOCK TABLE templates")  # two may come to prepare at once
-        if not connection.scalar(sa.text("SELECT to_regproc('template_vector') IS NOT NULL")):
+        if not connection.scalar(_PREPARED):
             for statement in _PREPARE:
                 connection.exec_driver_sql(statement)
 
@@ -122,9 +127,13 @@ def _exact(connection: sa.Connection, probes_MD: Int8[Tensor, "M D"], k: int) ->
 
 
 def _hnsw(connection: sa.Connection, probes_MD: Int8[Tensor, "M D"], k: int) -> list[list[tuple[int, float]]]:
-    connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {_CANDIDATES}")
-    connection.exec_driver_sql("SET LOCAL hnsw.iterative_scan = strict_order")  # goes on to more than that
-    column = f"CAST(vector AS halfvec({probes_MD.shape[1]}))"
+    size = probes_MD.shape[1]
+    if k > 0 and not connection.scalar(_HNSW, {"index": _index_name(size), "candidates": str(_CANDIDATES)}):
+        raise GalleryError(
+            "The gallery has no HNSW index yet.",
+            hint="Make it, and see how much it finds: firstsight gallery index --gallery URL",
+        )
+    column = f"CAST(vector AS halfvec({size}))"
     return [_search_one(connection, probe_D[None], k, column, None) for probe_D in probes_MD]
 
 
