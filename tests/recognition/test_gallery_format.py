@@ -28,14 +28,11 @@ def filled(path: Path, model) -> Path:
     return path
 
 
-def test_the_migrations_lead_to_the_tables_of_the_code(path: Path) -> None:
-    Gallery(path).close()
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
+def test_the_migrations_lead_to_the_tables_of_the_code(shared_gallery_url: str) -> None:
+    with Gallery(shared_gallery_url) as gallery, gallery._storage.reading() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == schema.FORMAT
-    engine.dispose()
     config = Config()
     config.set_main_option("script_location", "firstsight.recognition:migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == schema.FORMAT
