@@ -1,38 +1,21 @@
-"""What only a gallery on a server can get wrong: notices, order of ids, lost connections, traces, pgvector."""
+"""What only a gallery on a server can get wrong: notices, order of ids, lost connections, traces."""
 
 import re
 import sys
 import threading
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import torch
+from galleries import in_search, names_found, opened
 from postgres_server import PostgresServer
-from tiny_models import pixel_model, random_templates
+from tiny_models import random_templates
 
 from firstsight.errors import GalleryError, MissingExtra, StorageError
 from firstsight.recognition.gallery import Gallery
-from firstsight.recognition.pgvector import make_hnsw
 from firstsight.recognition.rows import lock
-from firstsight.recognition.storage import open_storage
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'firstsight[dev]'")
-
-
-def opened(url: str) -> Gallery:
-    gallery = Gallery(url)
-    gallery.bind_model(pixel_model("tiny"))
-    return gallery
-
-
-def in_search(url: str, search: str) -> str:
-    return f"{url}&search={search}"
-
-
-def names_found(gallery: Gallery, template: torch.Tensor, k: int = 2) -> list[str]:
-    return [match.name for match in gallery.search(template[None], k)[0]]
 
 
 def test_the_index_is_read_again_only_when_someone_wrote(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +193,22 @@ def test_forget_admits_that_an_older_transaction_keeps_the_rows(
         assert gallery.names() == []
 
 
+def test_forget_admits_that_the_user_may_not_write_the_tables_anew(postgres: PostgresServer, postgres_url: str) -> None:
+    with opened(postgres_url) as gallery, psycopg.connect(postgres_url, autocommit=True) as administrator:
+        gallery.enroll("ada", random_templates(1)[0])
+        administrator.execute("DROP ROLE IF EXISTS clerk")
+        administrator.execute("CREATE ROLE clerk LOGIN")
+        administrator.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+        administrator.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO clerk")
+        with opened(postgres_url.replace("postgres@", "clerk@")) as theirs:
+            theirs.enroll("bob", random_templates(1)[0])
+            with pytest.raises(StorageError, match=r"^ada is out of the gallery, but .* Have the tables' owner"):
+                theirs.forget("ada")
+            assert (
+                names_found(theirs, random_templates(1)[0]) == names_found(gallery, random_templates(1)[0]) == ["bob"]
+            )
+
+
 def test_a_locked_gallery_says_so_and_goes_on_when_free(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firstsight.recognition.postgres.BUSY_SECONDS", 0.05)
     with opened(postgres_url) as gallery, opened(postgres_url) as other:
@@ -261,17 +260,6 @@ def test_a_server_out_of_reach_is_said_in_a_sentence(url: str, message: str) -> 
         Gallery(url)
 
 
-def test_a_server_without_pgvector_is_good_for_all_but_its_own_search(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("firstsight.recognition.pgvector._EXTENSION", "not_there")
-    with opened(postgres_url) as gallery:
-        gallery.enroll("ada", random_templates(1)[0])
-        assert names_found(gallery, random_templates(1)[0]) == ["ada"]
-    with pytest.raises(GalleryError, match=r"has no pgvector, which its search needs\. Have its administrator install"):
-        Gallery(in_search(postgres_url, "server"))
-
-
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "firstsight.recognition.postgres", raising=False)
@@ -288,52 +276,3 @@ def test_the_database_of_another_program_is_refused_and_left_alone(postgres_url:
             Gallery(postgres_url)
         tables = other.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert tables == [("bookmarks",)]
-
-
-def crowded(seed: int) -> torch.Tensor:
-    """Templates with equals and near equals among them: where rounding could change an order."""
-    few = random_templates(40, seed=seed)
-    near = few.clone()
-    near[:, 0] += (near[:, 0] < 127).to(torch.int8)
-    return torch.cat([few, near, few, (few // 2) * 2])
-
-
-@pytest.mark.parametrize("k", [1, 2, 7, 200])
-def test_the_exact_search_of_the_server_finds_what_the_index_finds(postgres_url: str, k: int) -> None:
-    held, probes = crowded(1), torch.cat([crowded(1)[:10], random_templates(10, seed=2)])
-    names = [f"{i % 90}" for i in range(len(held))]  # some with two templates, and one with more than are asked for
-    held, names = torch.cat([held, held[:1].repeat(150, 1)]), names + ["many"] * 150
-    with opened(postgres_url) as in_memory, opened(in_search(postgres_url, "server")) as there:
-        in_memory.enroll_many(names, held, add=True)
-        assert there.search(probes, k) == in_memory.search(probes, k)
-        assert len(there._index) == 0  # nothing is kept in memory
-
-
-def test_hnsw_is_used_when_asked_for_once_its_recall_was_measured(postgres_url: str) -> None:
-    held = random_templates(600, seed=4)
-    url = in_search(postgres_url, "hnsw")
-    with opened(url) as gallery:
-        assert gallery.search(held[:1]) == [[]]
-        with closing(open_storage(postgres_url)) as storage, pytest.raises(GalleryError, match="Nobody is enrolled"):
-            make_hnsw(storage)
-        gallery.enroll_many([str(i) for i in range(600)], held)
-        with pytest.raises(GalleryError, match=r"no HNSW index yet\. .*firstsight gallery index"):
-            gallery.search(held[:1])
-        with closing(open_storage(postgres_url)) as storage:
-            recall = make_hnsw(storage, probes=20)
-        assert (recall.probes, recall.nearest, recall.of) == (20, 10, 200)
-        assert 0.8 * recall.of < recall.found <= recall.of
-        found = gallery.search(held[:20], k=1)
-        assert [(match.name, match.distance) for (match,) in found] == [(str(i), 0.0) for i in range(20)]
-        gallery.enroll("late", random_templates(1, seed=6)[0])
-        assert names_found(gallery, random_templates(1, seed=6)[0], k=1) == ["late"]
-        gallery.forget("late")
-        assert "late" not in names_found(gallery, random_templates(1, seed=6)[0], k=5)
-        gallery.clear()
-        gallery.bind_model(pixel_model("other", size=4))
-        gallery.enroll("ada", random_templates(1, 16)[0])  # the index holds one length only, and minds no other
-
-
-def test_hnsw_is_for_postgresql(tmp_path: Path) -> None:
-    with closing(open_storage(tmp_path / "g.sqlite")) as storage, pytest.raises(GalleryError, match="needs no index"):
-        make_hnsw(storage)

@@ -103,8 +103,15 @@ class PostgresStorage:
         with _in_one_sentence(self.where), self._own_connection() as connection:
             connection.execute(f"SET lock_timeout = {_milliseconds()}")
             self._outlive_older(connection)
+            warnings: list[psycopg.errors.Diagnostic] = []
+            connection.add_notice_handler(warnings.append)
             for table in ("templates", "identities"):
                 connection.execute(f"VACUUM (FULL) {table}")
+            if warnings:  # all that VACUUM does about a table of somebody else
+                raise StorageError(
+                    f"the disk of {self.where} still holds it, since this user may not write its tables anew.",
+                    hint="Have the tables' owner type VACUUM FULL in psql.",
+                )
 
     def close(self) -> None:
         if self._listener:
