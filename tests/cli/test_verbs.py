@@ -253,6 +253,24 @@ def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, 
     assert "p0" in gone.err
 
 
+def test_a_gallery_on_a_server_is_used_like_a_file(type: Type, trained: Path, photos: Path, postgres_url: str) -> None:
+    url = postgres_url.replace("postgres@", "postgres:secret@")
+    nobody = type("identify", photos / "p1" / "0.png", "--gallery", url)
+    assert (nobody.code, "Nobody is enrolled in postgresql://postgres@/" in nobody.err) == (2, True)
+    for name in ("p0", "p1"):
+        assert type("enroll", name, photos / name / "0.png", "--model", trained, "--gallery", url).code == 0
+    more = type("enroll", "p2", photos / "p2" / "0.png", "--gallery", url)
+    assert (more.code, more.err) == (0, ""), "the gallery remembers its model"
+    assert only(type("identify", photos / "p1" / "0.png", "--gallery", url, "--json").out)["name"] == "p1"
+    indexed = type("gallery", "index", "--gallery", url)
+    assert "The HNSW index finds 6 of 6 (100.0%)" in " ".join(indexed.out.split())
+    found = type("identify", photos / "p1" / "0.png", "--gallery", f"{url}&search=hnsw", "--json")
+    assert only(found.out)["name"] == "p1"
+    receipt = only(type("forget", "p0", "--gallery", url, "--json").out)
+    assert "the server's write-ahead log" in receipt["left_in"]
+    assert "secret" not in "".join((nobody.err, more.out, indexed.out, str(receipt)))
+
+
 def test_there_is_one_default_gallery_a_model(type: Type, trained: Path, photos: Path) -> None:
     assert type("enroll", "ada", photos / "p3" / "0.png", "--model", trained).code == 0
     answer = type("identify", photos / "p3" / "0.png", "--model", trained / "model")

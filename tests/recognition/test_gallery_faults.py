@@ -16,7 +16,7 @@ from tiny_models import random_templates
 from traces import pieces_found
 
 from firstsight.errors import StorageError
-from firstsight.recognition import storage
+from firstsight.recognition import sqlite
 from firstsight.recognition.gallery import Gallery
 
 NOBODY = 65_534
@@ -159,7 +159,7 @@ def test_a_database_that_is_full_is_said_to_be(path: Path, model) -> None:
 
 
 def test_a_locked_gallery_says_so_and_goes_on_when_free(path: Path, model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     with Gallery(path) as gallery:
         gallery.bind_model(model)
@@ -174,7 +174,7 @@ def test_a_locked_gallery_says_so_and_goes_on_when_free(path: Path, model, monke
 
 
 def test_forget_admits_that_another_program_keeps_the_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     with Gallery(path) as gallery:
         other.execute("BEGIN")

@@ -31,14 +31,11 @@ def filled(path: Path, model) -> Path:
     return path
 
 
-def test_the_migrations_lead_to_the_tables_of_the_code(path: Path) -> None:
-    Gallery(path).close()
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
+def test_the_migrations_lead_to_the_tables_of_the_code(shared_gallery_url: str) -> None:
+    with Gallery(shared_gallery_url) as gallery, gallery._storage.reading() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
         assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == schema.FORMAT
-    engine.dispose()
     config = Config()
     config.set_main_option("script_location", "firstsight.recognition:migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == schema.FORMAT
@@ -136,7 +133,7 @@ def test_a_truncated_gallery_is_said_to_be_damaged(path: Path, model, share: flo
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://localhost/faces", "Galleries on postgresql are not supported"),
+        ("mysql://localhost/faces", "Galleries on mysql are not supported"),
         ("sqlight://faces", "Galleries on sqlight are not supported"),
         ("://", "is not the URL of a database"),
         (".", "is a folder, not a gallery"),
@@ -152,10 +149,10 @@ def test_a_migration_that_fails_leaves_nothing_behind(path: Path, monkeypatch: p
         migrate(connection)
         raise KeyboardInterrupt
 
-    from firstsight.recognition import storage
+    from firstsight.recognition import sqlite
 
-    migrate = storage._migrate
-    monkeypatch.setattr(storage, "_migrate", interrupted)
+    migrate = sqlite.migrate
+    monkeypatch.setattr(sqlite, "migrate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Gallery(path)
     connection = sqlite3.connect(path)

@@ -50,10 +50,10 @@ def open_recognizer(
     Raises:
         UserError: neither was named, or a new gallery without a model.
     """
-    if model is None and gallery is not None and make and not Path(gallery).exists():
+    if model is None and gallery is not None and make and "://" not in gallery and not Path(gallery).exists():
         raise UserError(f"The gallery {gallery} is new and has no model yet.", hint="Add --model runs/mine.")
     with open_gallery(model, gallery, make=make) as opened:
         name = model or opened.model_name
         if name is None:
-            raise UserError(f"Nobody is enrolled in {gallery}, so it has no model.", hint="Add --model runs/mine.")
+            raise UserError(f"Nobody is enrolled in {opened.where}, so it has no model.", hint="Add --model runs/mine.")
         yield Recognizer(load_model(name, device=str(pick_device(device))), opened, threshold=threshold)

@@ -15,7 +15,8 @@ from firstsight.recognition.storage import Storage
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What was erased, and from where; `copies` are the backups and exports known to hold it still.
+    """What was erased, and from where; `left_in` are places that only the administrator of a server can erase, `copies`
+    the backups and exports known to hold it still.
 
     `forgotten_at` is UTC, ISO 8601.
     """
@@ -26,6 +27,7 @@ class Receipt:
     templates: int
     pictures: int
     erased_from: tuple[str, ...]
+    left_in: tuple[str, ...]
     copies: tuple[Copy, ...]
 
 
@@ -37,15 +39,16 @@ class Erased:
     pictures: int
     copies: tuple[Copy, ...]
 
-    def receipt(self, name: str, where: str, places: tuple[str, ...]) -> Receipt:
+    def receipt(self, name: str, storage: Storage) -> Receipt:
         """For what is now gone from the database and from all other places."""
         return Receipt(
             name=name,
-            gallery=where,
+            gallery=storage.where,
             forgotten_at=iso(now()),
             templates=self.templates,
             pictures=self.pictures,
-            erased_from=("database", "ledger", *places, "index"),
+            erased_from=("database", "ledger", *storage.erased_from, "index"),
+            left_in=storage.left_in,
             copies=self.copies,
         )
 
@@ -81,18 +84,17 @@ def leave_to_erase(connection: sa.Connection) -> None:
     connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=0))
 
 
-def erase_traces(storage: Storage) -> tuple[str, ...]:
-    """Erase what was left of all that is forgotten by now, remember that it was, and say in which places.
+def erase_traces(storage: Storage) -> None:
+    """Erase what was left of all that is forgotten by now, and remember that it was.
 
     Raises:
-        StorageError: another program keeps the log open, or the disk is full.
+        StorageError: another program holds on to it, or the disk is full.
     """
     with storage.reading() as connection:
         last = _last_forgotten(connection)
-    places = storage.erase_traces()
+    storage.erase()
     with storage.writing() as connection:
         connection.execute(sa.update(gallery).where(gallery.c.erased < last).values(erased=last))
-    return places
 
 
 def finish_erasing(storage: Storage) -> None:

@@ -39,19 +39,21 @@ from firstsight.recognition.rows import (
     names_of,
     now,
     state_of,
+    template_size,
     templates_of,
 )
 from firstsight.recognition.schema import gallery, identities, operating_points, templates
-from firstsight.recognition.sealing import SEAL_BYTES, Cipher, seal_all
-from firstsight.recognition.storage import Storage
+from firstsight.recognition.sealing import Cipher, seal_all
+from firstsight.recognition.storage import Storage, open_storage
 
 
 class Gallery:
     """Enrolled identities, their templates and the pictures they were made from.
 
-    `url_or_path` is a file (made if it is not there) or `sqlite://`, a gallery in memory. Several processes and
-    threads may use one gallery: each search sees what any of them has enrolled and forgotten before. Templates of
-    different models cannot be compared, so a gallery holds those of one: see `bind_model`.
+    `url_or_path` is a file (made if it is not there), `sqlite://`, a gallery in memory, or
+    `postgresql://USER@HOST/DATABASE` (see docs/gallery.md). Several processes and threads may use one gallery: each
+    search sees what any of them has enrolled and forgotten before. Templates of different models cannot be compared,
+    so a gallery holds those of one: see `bind_model`.
 
     `key`, 32 bytes, encrypts the templates and pictures of a new gallery, and is needed for an encrypted one. Names
     and consent notes are not encrypted.
@@ -59,8 +61,9 @@ class Gallery:
     Raises:
         GalleryError: not a gallery, or one of a newer firstsight; the key is missing or wrong, or the gallery holds
             someone and is not encrypted.
-        MissingExtra: a key was given, and `cryptography` is not installed.
-        StorageError: from any method: read-only, locked, damaged, or the disk is full. Nothing is half-written.
+        MissingExtra: PostgreSQL without its driver, or a key without `cryptography`.
+        StorageError: from any method: read-only, locked, damaged, out of reach, or the disk is full. Nothing is
+            half-written.
 
     Example:
         >>> with Gallery("sqlite://") as gallery:
@@ -70,10 +73,11 @@ class Gallery:
 
     def __init__(self, url_or_path: str | Path, *, key: bytes | None = None) -> None:
         self._cipher = Cipher(key) if key is not None else None
-        self._storage = Storage(url_or_path)
+        self._storage = open_storage(url_or_path)
         self._index = Index()
         self._lock = threading.Lock()  # guards the index
         self._model: tuple[str, str] | None = None  # identity, and the name to find it by
+        self._held: State | None = None  # what the index is true to; None if it may not be
         try:
             self._key_check = unlock(self._storage, self._cipher)
             finish_erasing(self._storage)
@@ -143,6 +147,7 @@ class Gallery:
         with self._storage.reading() as connection:
             self._refuse_other_model(state_of(connection), (model.identity, name))
         self._model = model.identity, name
+        self._held = None
 
     def enroll(
         self,
@@ -202,21 +207,22 @@ class Gallery:
 
     def forget(self, name: str) -> Receipt:
         """Erase an identity, its templates and pictures: gone from the database, its free space, the log and the index.
+        The receipt says what is left where only the administrator of a server can erase it.
 
         If this is interrupted, either nothing is erased, or what is left to erase is erased as the gallery is opened
         again.
 
         Raises:
             NotEnrolled: nobody has this name.
-            StorageError: out of the gallery, but traces are left in its files: another program keeps the log open,
-                or the disk is full.
+            StorageError: out of the gallery, but traces are left on the disk: another program holds on to them, or the
+                disk is full.
         """
         name = clean_name(name)
         with self._storage.writing() as connection:
             self._locked(connection)
             erased = erase_identity(connection, id_of(connection, name, self.where))
-        places = self._erase_traces(f"{name} is out of the gallery")
-        return erased.receipt(name, self.where, places)
+        self._erase_traces(f"{name} is out of the gallery")
+        return erased.receipt(name, self._storage)
 
     def clear(self) -> None:
         """Forget everyone. Operating points stay."""
@@ -253,15 +259,13 @@ class Gallery:
             GalleryError: no model was bound, or the probes have another length.
         """
         while True:
-            with self._lock:
-                size = self._follow()
-                self._refuse_other_size(templates_MD.shape[1], self._index.size or templates_MD.shape[1])
-                found = self._index.search(templates_MD, min(k, size))
+            found = self._nearest(templates_MD, k)
             ids = {identity for nearest in found for identity, _ in nearest}
             with self._storage.reading() as connection:
                 name_of = names_of(connection, ids)
-            if len(name_of) == len(ids):  # else one was forgotten just now
+            if len(name_of) == len(ids):
                 return [[Match(name_of[identity], distance) for identity, distance in nearest] for nearest in found]
+            self._held = None  # one was forgotten just now
 
     def count_templates(self) -> int:
         """How many templates a search looks at.
@@ -270,6 +274,9 @@ class Gallery:
             OtherModel: the gallery holds templates of another model than the one bound.
             GalleryError: no model was bound.
         """
+        if self._storage.nearest:
+            with self._storage.reading() as connection:
+                return connection.scalar(sa.select(sa.func.count()).select_from(templates)) or 0
         with self._lock:
             self._follow()
             return len(self._index)
@@ -297,6 +304,7 @@ class Gallery:
         """Keep an operating point for a model, in place of an earlier one."""
         row = {"model_identity": model_identity, "point": dataclasses.asdict(point), "set_at": now()}
         with self._storage.writing() as connection:
+            self._locked(connection)
             of_model = operating_points.c.model_identity == model_identity
             connection.execute(sa.delete(operating_points).where(of_model))
             connection.execute(sa.insert(operating_points), row)
@@ -313,18 +321,34 @@ class Gallery:
         self._refuse_other_model(held, model)
         if not held.size:
             connection.execute(sa.update(gallery).values(model_identity=model[0], model_name=model[1]))
-        length = connection.scalar(sa.select(sa.func.length(templates.c.template)).limit(1))
-        self._refuse_other_size(size, length - (SEAL_BYTES if self._cipher else 0) if length else size)
+        self._refuse_other_size(size, template_size(connection, self._cipher) or size)
         return model[0]
 
-    def _follow(self) -> int:
-        """Bring the index to what the database holds now, and count the identities."""
-        with self._storage.reading() as connection:
-            held = self._state(connection)
-            self._refuse_other_model(held, self._bound())
-            drop_forgotten(connection, self._index)
-            load_new(connection, self._index, self._cipher)
-        return held.size
+    def _nearest(self, templates_MD: Int8[Tensor, "M D"], k: int) -> list[list[tuple[int, float]]]:
+        size = templates_MD.shape[1]
+        if self._storage.nearest:
+            with self._storage.reading() as connection:
+                held = self._state(connection)
+                self._refuse_other_model(held, self._bound())
+                self._refuse_other_size(size, template_size(connection, self._cipher) or size)
+                return self._storage.nearest(connection, templates_MD, min(k, held.size))
+        with self._lock:
+            held = self._follow()
+            self._refuse_other_size(size, self._index.size or size)
+            return self._index.search(templates_MD, min(k, held.size))
+
+    def _follow(self) -> State:
+        """Bring the index to what the database holds now."""
+        if self._storage.changed():
+            self._held = None
+        if self._held is None:
+            with self._storage.reading() as connection:
+                held = self._state(connection)
+                self._refuse_other_model(held, self._bound())
+                drop_forgotten(connection, self._index)
+                load_new(connection, self._index, self._cipher)
+            self._held = held
+        return self._held
 
     def _bound(self) -> tuple[str, str]:
         if self._model is None:
@@ -353,11 +377,11 @@ class Gallery:
                 )
             seen.add(name)
 
-    def _erase_traces(self, done: str) -> tuple[str, ...]:
+    def _erase_traces(self, done: str) -> None:
         with self._lock, self._storage.reading() as connection:
             drop_forgotten(connection, self._index)
         try:
-            return erase_traces(self._storage)
+            erase_traces(self._storage)
         except StorageError as error:
             raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
 

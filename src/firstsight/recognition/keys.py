@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from firstsight.errors import GalleryError
 from firstsight.recognition.rows import State, lock, state_of
 from firstsight.recognition.schema import gallery
-from firstsight.recognition.sealing import KEY_BYTES, Cipher
+from firstsight.recognition.sealing import KEY_BYTES, Cipher, sealed_from_server
 from firstsight.recognition.storage import Storage
 
 KEY, KEY_FILE = "FIRSTSIGHT_KEY", "FIRSTSIGHT_KEY_FILE"  # in the environment: the key, or the file that holds it
@@ -20,8 +20,11 @@ def unlock(storage: Storage, cipher: Cipher | None) -> bytes | None:
     A gallery without anyone in it becomes an encrypted one.
 
     Raises:
-        GalleryError: the key is missing or wrong, or the gallery holds someone and is not encrypted.
+        GalleryError: the key is missing or wrong, the gallery holds someone and is not encrypted, or the server is to
+            search what it cannot read.
     """
+    if cipher is not None and storage.nearest:
+        raise sealed_from_server(storage.where)
     with storage.reading() as connection:
         check = state_of(connection).key_check
     if cipher is None:

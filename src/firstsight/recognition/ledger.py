@@ -81,15 +81,15 @@ class Ledger:
             if request_id and (known := read_entries(connection, _whole().where(ledger.c.request_id == request_id))):
                 _refuse_other_use(known[0], kind, decision)
                 return known[0]
-            erased = erase_old(connection, now, at_most_daily=True)
+            erase_old(
+                connection, now, at_most_daily=True
+            )  # `purge` also overwrites, which takes longer
             row = {"kind": kind, "request_id": request_id, "direction": direction, "camera": camera}
             number = insert_entry(connection, decision, row | {"at": naive(at) if at else now})
             if probe and keep_probe_days:
                 erase_at = now + timedelta(days=_days(keep_probe_days))
                 sealed = seal(self._gallery.cipher, probe, probe_of(number))
                 connection.execute(sa.insert(probes).values(ledger_id=number, picture=sealed, erase_at=erase_at))
-            if any(erased):
-                leave_to_erase(connection)  # by the next to open the gallery: nobody waits for it at the door
             (entry,) = read_entries(connection, _whole().where(ledger.c.id == number))
         return entry
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from firstsight.errors import GalleryError, NotEnrolled
 from firstsight.recognition.index import Index
 from firstsight.recognition.schema import MAX_NAME, forgotten, gallery, identities, templates
-from firstsight.recognition.sealing import Cipher, picture_of, seal, template_of, unseal
+from firstsight.recognition.sealing import SEAL_BYTES, Cipher, picture_of, seal, template_of, unseal
 
 _IN_ONE_QUERY = 10_000  # SQLite takes 32,766 values
 _LOADED_AT_ONCE = 500  # rows: they fit a core's cache, and do not wake the garbage collector; 50,000 take 2.5 x
@@ -86,6 +86,12 @@ def state_of(connection: sa.Connection) -> State:
 def lock(connection: sa.Connection) -> State:
     """Let no other writer in until this transaction ends."""
     return State(*connection.execute(_STATE.with_for_update()).one())
+
+
+def template_size(connection: sa.Connection, cipher: Cipher | None = None) -> int | None:
+    """D, the length of the templates held; None where there are none."""
+    written: int | None = connection.scalar(sa.select(sa.func.length(templates.c.template)).limit(1))
+    return written and written - (SEAL_BYTES if cipher else 0)
 
 
 def ids_of(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
@@ -175,6 +181,10 @@ def _opened(rows: Sequence[Any], cipher: Cipher | None) -> Int8[Tensor, "N D"]:
         blobs = [row.template for row in rows]
     else:
         blobs = [unseal(cipher, row.template, template_of(row.identity_id, row.model_identity)) for row in rows]
+    return stacked(blobs)
+
+
+def stacked(blobs: Sequence[bytes]) -> Int8[Tensor, "N D"]:
     return torch.from_numpy(np.frombuffer(b"".join(blobs), np.int8).reshape(len(blobs), -1).copy())
 
 

@@ -96,6 +96,14 @@ def probe_of(entry: int) -> str:
     return f"probe of entry {entry}"
 
 
+def sealed_from_server(where: str) -> GalleryError:
+    """What is said where a server is to search an encrypted gallery."""
+    return GalleryError(
+        f"{where} is encrypted, so its server cannot search it.",
+        hint="Leave ?search= away: each process then searches in its memory.",
+    )
+
+
 def seal_all(connection: sa.Connection, cipher: Cipher) -> bytes:
     """Seal each row of a gallery that is not encrypted, and have it keep the check value of the key: it is returned."""
     columns = templates.c["id", "identity_id", "model_identity", "template", "picture"]

@@ -1,0 +1,165 @@
+"""A gallery in SQLite: one file with a write-ahead log, or in memory. Its failures are said in one sentence."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from firstsight.errors import GalleryError, StorageError
+from firstsight.recognition.formats import format_of, migrate
+from firstsight.recognition.schema import FORMAT
+
+BUSY_SECONDS = 10.0  # how long to wait for another program's lock
+
+_PERMISSIONS = "Change the permissions, or name another gallery."
+_FAILURES = {
+    sqlite3.SQLITE_BUSY: ("is locked by another program", "Try again when it is done, or end it."),
+    sqlite3.SQLITE_FULL: ("cannot be written: the disk is full", "Free some space and try again."),
+    sqlite3.SQLITE_IOERR: ("cannot be used: the disk is full or failing", "Free some space, or check the disk."),
+    sqlite3.SQLITE_READONLY: ("cannot be written: it or its folder is read-only", _PERMISSIONS),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened: it or its folder is read-only", _PERMISSIONS),
+    sqlite3.SQLITE_CORRUPT: ("is damaged or cut short", "Put a backup in its place, or name another gallery."),
+    sqlite3.SQLITE_NOTADB: ("is not a gallery: it is no database", "Name a gallery, or a new file."),
+}
+
+
+class SqliteStorage:
+    """The file at `path`, or a database in memory. See `Storage`.
+
+    Raises:
+        GalleryError: not a gallery, or one from a newer firstsight.
+        StorageError: damaged, locked, read-only, or the disk is full.
+    """
+
+    left_in: tuple[str, ...] = ()
+    nearest = None
+
+    def __init__(self, path: Path | None) -> None:
+        self._url = _file_url(path) if path else sa.URL.create("sqlite")
+        self.where = self._url.database or "the gallery in memory"
+        self.erased_from: tuple[str, ...] = ("free space of the database", "write-ahead log") if path else ()
+        self._engine = _engine(self._url)
+        self._writer = self._engine.execution_options(writes=True)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with _in_one_sentence(self.where), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with _in_one_sentence(self.where), self._writer.begin() as connection:
+            yield connection
+
+    def changed(self) -> bool:
+        return True  # looking at the ids costs less than to find out
+
+    def erase(self) -> None:
+        """Build the database anew from what it holds, and cut the write-ahead log to nothing: it holds what pages held
+        before.
+
+        secure_delete is not enough: where SQLite moves a row to another page, a copy of it stays in the gap it leaves.
+
+        Raises:
+            StorageError: another program is still reading the log, or the disk is full.
+        """
+        if not self._url.database:
+            return
+        self._outside_transaction("VACUUM")
+        busy, *_ = self._outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise StorageError(
+                f"{self.where}-wal cannot be emptied while another program reads the gallery.",
+                hint="End that program: the log is erased as the last one closes the gallery.",
+            )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _open(self) -> None:
+        with self.reading() as connection:
+            found = format_of(connection, self.where)
+        if found is None:
+            self._keep_log()  # not sooner: the file might have been another program's
+        if found != FORMAT:
+            with self.writing() as connection:
+                migrate(connection)
+
+    def _keep_log(self) -> None:
+        """Have a write-ahead log from now on. Where others make the same gallery just now, SQLite does not wait."""
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._outside_transaction("PRAGMA journal_mode = WAL")
+            except StorageError as error:
+                if getattr(error.__cause__, "sqlite_errorcode", 0) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def _outside_transaction(self, statement: str) -> tuple[Any, ...]:
+        with _in_one_sentence(self.where):
+            connection = self._engine.raw_connection()
+            try:
+                row: tuple[Any, ...] = connection.cursor().execute(statement).fetchone() or ()
+            finally:
+                connection.close()
+            return row
+
+
+def _file_url(path: Path) -> sa.URL:
+    if path.is_dir():
+        raise GalleryError(f"{path} is a folder, not a gallery.", hint=f"Name a file: {path / 'gallery.sqlite'}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {path.parent} cannot be made: {error.strerror}.", hint="Name a gallery in another folder."
+        ) from error
+    return sa.URL.create("sqlite", database=str(path))
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    # A database in memory lives in its one connection, for which threads stand in line.
+    one = {} if url.database else {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0}
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **one)
+    sa.event.listen(engine, "connect", _prepare_connection)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_connection(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # sqlite3 begins no transaction by itself: _begin does
+    for pragma in ("foreign_keys = ON", "secure_delete = ON", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    """A writer takes the lock at once: one that had read first could not wait for it, only fail."""
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _in_one_sentence(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind
+        if code not in _FAILURES:
+            raise StorageError(f"{where}: {cause}.") from error
+        what, hint = _FAILURES[code]
+        kind = GalleryError if code == sqlite3.SQLITE_NOTADB else StorageError
+        raise kind(f"{where} {what}.", hint=hint) from error
