@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from firstsight.models.folder import Model
 from firstsight.recognition.decision import Match
 from firstsight.recognition.index import Index
 from firstsight.recognition.rows import (
+    Enrolled,
     State,
     clean_name,
     drop_forgotten,
+    enrolled,
     ids_of,
+    insert_templates,
     load_new,
     lock,
     names_of,
@@ -69,6 +72,11 @@ class Gallery:
         """The file, or that it is in memory."""
         return self._storage.where
 
+    @property
+    def storage(self) -> Storage:
+        """The database, for what reads or writes whole galleries."""
+        return self._storage
+
     def __enter__(self) -> "Gallery":
         return self
 
@@ -88,6 +96,11 @@ class Gallery:
         with self._storage.reading() as connection:
             return list(connection.scalars(sa.select(identities.c.name).order_by(identities.c.id)))
 
+    def enrolled(self) -> Iterator[Enrolled]:
+        """Everyone, in the order of enrollment, with how many templates and pictures are kept, and since when."""
+        with self._storage.reading() as connection:
+            yield from enrolled(connection)
+
     @property
     def model_identity(self) -> str | None:
         """The model whose templates are held; None while nobody is enrolled."""
@@ -106,10 +119,10 @@ class Gallery:
         Raises:
             OtherModel: the gallery holds templates of another model.
         """
-        name = str(model.folder.resolve()) if model.folder and Path(model.name).exists() else model.name
+        bound = model.identity, found_by(model)
         with self._storage.reading() as connection:
-            self._refuse_other_model(state_of(connection), (model.identity, name))
-        self._model = model.identity, name
+            self._refuse_other_model(state_of(connection), bound)
+        self._model = bound
 
     def enroll(
         self, name: str, template_D: Int8[Tensor, "D"], picture: bytes | None = None, *, add: bool = False
@@ -150,8 +163,8 @@ class Gallery:
                 connection.execute(sa.insert(identities), [{"name": name, "enrolled_at": now} for name in new])
                 known |= ids_of(connection, new)
             rows = zip(names, templates_ND.numpy(), pictures or [None] * len(names), strict=True)
-            connection.execute(
-                sa.insert(templates),
+            insert_templates(
+                connection,
                 [
                     {
                         "identity_id": known[name],
@@ -280,7 +293,8 @@ class Gallery:
             raise OtherModel(
                 f"{self.where} holds templates of the model {held.model_name} ({held.model_identity[:8]}), "
                 f"which cannot be compared with those of {model[1]} ({model[0][:8]}).",
-                hint=f"Use --model {held.model_name}, or enroll into another gallery.",
+                hint=f"Use --model {held.model_name}; or move to the other model: "
+                f"firstsight gallery reenroll --model {model[1]} --gallery {self.where}",
             )
 
     def _refuse_other_size(self, size: int, held: int) -> None:
@@ -312,6 +326,11 @@ class Gallery:
             self._storage.empty_log()
         except StorageError as error:
             raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
+
+
+def found_by(model: Model) -> str:
+    """How a gallery remembers a model: by its folder, from anywhere, or by its name."""
+    return str(model.folder.resolve()) if model.folder and Path(model.name).exists() else model.name
 
 
 def _now() -> datetime:

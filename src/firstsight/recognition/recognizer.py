@@ -1,19 +1,21 @@
 """One picture is enough: enroll it, then know its identity from then on."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from jaxtyping import Int8
 from torch import Tensor
 
-from firstsight.errors import GalleryError
+from firstsight.errors import GalleryError, PictureError
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
-from firstsight.recognition.embed import Picture, crop, embed_pictures, to_png
+from firstsight.recognition.embed import Picture, embed_pictures
+from firstsight.recognition.enrollment import Outcome, enroll_pictures
 from firstsight.recognition.gallery import Gallery, Receipt
+from firstsight.recognition.quality import Verdict
 
 _BATCH = 64
 
@@ -61,15 +63,38 @@ class Recognizer:
             )
         return point.threshold
 
-    def enroll(self, name: str, picture: Picture, *, add: bool = False) -> None:
+    def enroll(self, name: str, picture: Picture, *, add: bool = False, anyway: bool = False) -> Verdict:
         """Know this identity from now on; `add` gives a known name one picture more.
 
+        The verdict on the picture is given back: what was measured, and who else is near.
+
         Raises:
+            PictureRefused: the verdict has doubts, and `anyway` does not insist.
             AlreadyEnrolled: the name is known, and `add` was not asked for.
             GalleryError: the name cannot be one.
         """
-        pixels_CHW = crop(picture, self.model.config.preprocessing)
-        self.gallery.enroll(name, self._templates([pixels_CHW])[0], to_png(pixels_CHW), add=add)
+        (outcome,) = self.enroll_many([(name, picture)], add=add, anyway=anyway)
+        if isinstance(outcome, PictureError):
+            raise outcome
+        return outcome
+
+    def enroll_many(
+        self, entries: Sequence[tuple[str, Picture]], *, add: bool = False, anyway: bool = False
+    ) -> list[Outcome]:
+        """Enroll from each picture that is good enough, in one transaction; the outcome of each entry, in order.
+
+        A picture is compared with those before it, too. One that cannot be read, or whose verdict has doubts, is
+        passed over: its outcome is the error.
+
+        Raises:
+            AlreadyEnrolled: a name is known or comes twice, and `add` was not asked for: nobody is enrolled.
+            GalleryError: a name cannot be one: nobody is enrolled.
+        """
+        try:
+            threshold = self.threshold
+        except GalleryError:  # never measured: nobody can be said to be too near
+            threshold = None
+        return enroll_pictures(self.model, self.gallery, entries, threshold=threshold, add=add, anyway=anyway)
 
     def verify(self, name: str, picture: Picture) -> Decision:
         """Is it `name`? Compared with the nearest of the pictures enrolled under this name.

@@ -1,9 +1,11 @@
 """The gallery's rows: names as they are kept, and the queries that need more than a line. N templates of length D."""
 
+import dataclasses
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from firstsight.recognition.schema import MAX_NAME, forgotten, gallery, identiti
 
 _IN_ONE_QUERY = 10_000  # SQLite takes 32,766 values
 _LOADED_AT_ONCE = 50_000
+_READ_AT_ONCE = 256  # with their pictures
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would let a name be shown as another
 _STATE = sa.select(gallery.c.model_identity, gallery.c.model_name, gallery.c.size)
 _T = TypeVar("_T")
@@ -98,6 +101,63 @@ def load_new(connection: sa.Connection, index: Index) -> None:
         ids, identity_ids, blobs = zip(*part, strict=True)
         index.add(torch.tensor(identity_ids), stacked(blobs), room=room)
         index.last_template = ids[-1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One template as it is kept, with whose it is and the picture that it was made from. Times are UTC, naive."""
+
+    id: int
+    identity: int
+    name: str
+    model_identity: str
+    template: bytes
+    picture: bytes | None
+    enrolled_at: datetime
+
+
+def stored(connection: sa.Connection, *, upto: int | None = None) -> Iterator[list[Stored]]:
+    """All that is kept of everyone, in batches, by the template's id; `upto` is the last to read.
+
+    The one way by which templates with their pictures are read. Between two batches no query is open, so that the
+    caller may write.
+    """
+    columns = (templates.c.id, identities.c.id.label("identity"), identities.c.name, templates.c.model_identity)
+    content = (templates.c.template, templates.c.picture, templates.c.enrolled_at)
+    query = sa.select(*columns, *content).join(identities).order_by(templates.c.id).limit(_READ_AT_ONCE)
+    last = 0
+    while True:
+        within = templates.c.id > last
+        if upto is not None:
+            within &= templates.c.id <= upto
+        batch = [Stored(**row) for row in connection.execute(query.where(within)).mappings()]
+        if not batch:
+            return
+        last = batch[-1].id
+        yield batch
+
+
+def insert_templates(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """The one way by which templates with their pictures are written: the columns of `templates` but the id."""
+    connection.execute(sa.insert(templates), rows)
+
+
+class Enrolled(NamedTuple):
+    """An identity, and how much is kept of it. `since` is UTC, naive."""
+
+    name: str
+    since: datetime
+    templates: int
+    pictures: int
+
+
+def enrolled(connection: sa.Connection) -> Iterator[Enrolled]:
+    """Everyone, in the order of enrollment."""
+    counts = sa.func.count(templates.c.id), sa.func.count(templates.c.picture)
+    query = sa.select(identities.c.name, identities.c.enrolled_at, *counts).join(templates).group_by(identities.c.id)
+    rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(query.order_by(identities.c.id))
+    for row in rows:
+        yield Enrolled(*row)
 
 
 def stacked(blobs: Sequence[bytes]) -> Int8[Tensor, "N D"]:
