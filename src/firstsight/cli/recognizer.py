@@ -11,6 +11,19 @@ from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
 
 
+def gallery_of(model: str | None, gallery: str | None) -> str | Path:
+    """Where the gallery lies that is named, or the default one of the model that is named.
+
+    Raises:
+        UserError: neither was named.
+    """
+    if gallery is not None:
+        return gallery
+    if model is not None:
+        return default_gallery_path(read_config(find_model(model)).identity)
+    raise UserError("Which model?", hint="Add --model runs/mine, or --gallery FILE of one that you enrolled into.")
+
+
 @contextmanager
 def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) -> Iterator[Gallery]:
     """The gallery that is named, or the default one of the model that is named. No network is loaded.
@@ -20,18 +33,13 @@ def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) 
     Raises:
         UserError: neither was named, or the named gallery is not there.
     """
-    if gallery is not None:
-        if not make and "://" not in gallery and not Path(gallery).exists():
+    where = gallery_of(model, gallery)
+    if not make and not _is_there(where):
+        if gallery is not None:
             raise UserError(
                 f"There is no gallery {gallery}.", hint="Check the path, or make it with firstsight enroll."
             )
-        where: str | Path = gallery
-    elif model is not None:
-        where = default_gallery_path(read_config(find_model(model)).identity)
-        if not make and not where.exists():
-            where = "sqlite://"
-    else:
-        raise UserError("Which model?", hint="Add --model runs/mine, or --gallery FILE of one that you enrolled into.")
+        where = "sqlite://"
     with Gallery(where) as opened:
         yield opened
 
@@ -52,3 +60,7 @@ def open_recognizer(
         if name is None:
             raise UserError(f"Nobody is enrolled in {gallery}, so it has no model.", hint="Add --model runs/mine.")
         yield Recognizer(load_model(name, device=str(pick_device(device))), opened, threshold=threshold)
+
+
+def _is_there(where: str | Path) -> bool:
+    return "://" in str(where) or Path(where).exists()

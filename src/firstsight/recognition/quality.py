@@ -119,13 +119,13 @@ def measure(picture: Image.Image | UInt8[Tensor, "C H W"], preprocessing: Prepro
         picture = Image.fromarray(np.ascontiguousarray(pixels_HWC.squeeze(2) if len(picture) == 1 else pixels_HWC))
     scales = preprocessing.width / picture.width, preprocessing.height / picture.height
     enlargement = min(scales) if preprocessing.fit in ("pad", "ink") else max(scales)
-    size = {"width": picture.width, "height": picture.height, "enlargement": enlargement}
+    size = Quality(width=picture.width, height=picture.height, enlargement=enlargement)
     if preprocessing.fit == "ink":
-        return Quality(**size)
+        return size
     gray_HW = _seen(picture, preprocessing)
     content_HW = _content(gray_HW)
-    return Quality(
-        **size,
+    return dataclasses.replace(
+        size,
         contrast=float(gray_HW.std()),
         sharpness=_sharpness(gray_HW),
         bright=float(np.quantile(gray_HW, 0.99)),

@@ -52,13 +52,13 @@ class Storage:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A consistent view of the database while the block runs."""
-        with _in_one_sentence(self.where), self._engine.connect() as connection:
+        with in_one_sentence(self.where), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction: all that the block wrote is on the disk afterwards, or nothing if it raised."""
-        with _in_one_sentence(self.where), self._writer.begin() as connection:
+        with in_one_sentence(self.where), self._writer.begin() as connection:
             yield connection
 
     def empty_log(self) -> None:
@@ -107,7 +107,7 @@ class Storage:
                 return
 
     def _outside_transaction(self, pragma: str) -> tuple[Any, ...]:
-        with _in_one_sentence(self.where):
+        with in_one_sentence(self.where):
             connection = self._engine.raw_connection()
             try:
                 row: tuple[Any, ...] = connection.cursor().execute(pragma).fetchone()
@@ -184,7 +184,8 @@ def _migrate(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _in_one_sentence(where: str) -> Iterator[None]:
+def in_one_sentence(where: str) -> Iterator[None]:
+    """Say a failure of the database in the block as ours."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
