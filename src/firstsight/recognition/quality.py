@@ -32,7 +32,8 @@ MOST_WHITE, MOST_DARK = 0.5, 80.0
 CONFUSION = 0.5
 """Nearer to someone else than to the threshold: at a distance of at most this share of it."""
 
-_MEASURED_AT = 64  # pixels of the longer side: blur is told from texture by shares of a picture, not by pixels
+_SHARP_AT = 64  # pixels of the longer side: blur is told from texture by shares of a picture, not by pixels
+_LIGHT_AT = 256  # pixels taken of the longer side, not averaged: the line of a fine pen stays black
 _WHITE = 250
 
 Kind = Literal["too small", "blurred", "under-exposed", "over-exposed", "empty", "look-alike"]
@@ -40,7 +41,7 @@ Kind = Literal["too small", "blurred", "under-exposed", "over-exposed", "empty",
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Measures of one picture, as the preprocessing shows it to the network, but not enlarged.
+    """Measures of the part of a picture that the preprocessing shows to the network; it is never enlarged.
 
     Where `fit` is "ink" the drawing is found and drawn anew, so light and sharpness do not count and are None.
     """
@@ -122,13 +123,16 @@ def measure(picture: Image.Image | UInt8[Tensor, "C H W"], preprocessing: Prepro
     size = Quality(width=picture.width, height=picture.height, enlargement=enlargement)
     if preprocessing.fit == "ink":
         return size
-    gray_HW = _seen(picture, preprocessing)
-    content_HW = _content(gray_HW)
+    left, top, right, bottom = box = _shown(picture, preprocessing)
+    longer = max(right - left, bottom - top)
+    small_HW = _gray(picture, box, min(1.0, min(_SHARP_AT, max(preprocessing.width, preprocessing.height)) / longer))
+    sample_HW = _gray(picture, box, min(1.0, _LIGHT_AT / longer), Image.Resampling.NEAREST)
+    content_HW = _content(sample_HW)
     return dataclasses.replace(
         size,
-        contrast=float(gray_HW.std()),
-        sharpness=_sharpness(gray_HW),
-        bright=float(np.quantile(gray_HW, 0.99)),
+        contrast=float(small_HW.std()),
+        sharpness=_sharpness(small_HW),
+        bright=float(np.quantile(sample_HW, 0.99)),
         dark=float(np.quantile(content_HW, 0.01)),
         white=float((content_HW >= _WHITE).mean()),
     )
@@ -176,18 +180,24 @@ def _doubts(quality: Quality) -> Iterator[Doubt]:
         )
 
 
-def _seen(picture: Image.Image, preprocessing: Preprocessing) -> Float32[ndarray, "H W"]:
-    """The part that is shown to the network, in gray, reduced to what tells blur from texture; never enlarged."""
+def _shown(picture: Image.Image, preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """The box that is shown to the network."""
     width, height = float(picture.width), float(picture.height)
     if preprocessing.fit == "crop":
         scale = min(width / preprocessing.width, height / preprocessing.height)
         width, height = scale * preprocessing.width, scale * preprocessing.height
     left, top = (picture.width - width) / 2, (picture.height - height) / 2
-    scale = min(1.0, min(_MEASURED_AT, max(preprocessing.width, preprocessing.height)) / max(width, height))
-    size = max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5))
-    gray = picture if picture.mode == "L" else picture.convert("L")
-    box = (left, top, left + width, top + height)
-    return np.asarray(gray.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0), np.float32)
+    return left, top, left + width, top + height
+
+
+def _gray(
+    picture: Image.Image,
+    box: tuple[float, float, float, float],
+    scale: float,
+    how: Image.Resampling = Image.Resampling.BICUBIC,
+) -> Float32[ndarray, "H W"]:
+    size = max(1, math.floor((box[2] - box[0]) * scale + 0.5)), max(1, math.floor((box[3] - box[1]) * scale + 0.5))
+    return np.asarray(picture.resize(size, how, box=box, reducing_gap=2.0).convert("L"), np.float32)
 
 
 def _content(gray_HW: Float32[ndarray, "H W"]) -> Float32[ndarray, "h w"]:
