@@ -3,25 +3,45 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path` first, then into its place: a reader sees the old file or the new one, never half of it.
+@contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """A fresh file beside `path` for the block to write; then it takes its place, or is removed if the block raised.
 
-    The content is on the disk before the name is, so a power cut leaves one of the two as well.
+    A reader sees the old file or the new one, never half of it; so does one after a power cut. Only its owner may read
+    the fresh file.
     """
-    descriptor, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(descriptor)
+    fresh = Path(name)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(fresh, 0o644)
+        yield fresh
+        _to_disk(fresh)
         os.replace(fresh, path)
+        _to_disk(path.parent)
     except BaseException:
-        Path(fresh).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file, or leave what was there: see `appearing_whole`. Anyone may read it."""
+    with appearing_whole(path) as fresh:
+        fresh.write_bytes(content)
+        fresh.chmod(0o644)
+
+
+def _to_disk(path: Path) -> None:
+    """A file's content, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -6,6 +6,7 @@
     └── UserError                  the input is at fault; exit code 2
         ├── DataError              a folder, zip, manifest or table
         │   └── PictureError       one picture
+        │       └── PictureRefused an honest no: readable, but too poor to enroll; exit code 3
         ├── RecipeError            a recipe or a flag
         ├── ModelError             a model folder
         ├── GalleryError           a gallery, or a name in it
@@ -16,6 +17,8 @@
 
 Each message is one sentence that says what happened and where; `hint` says what to do.
 """
+
+from typing import Any
 
 
 class FirstsightError(Exception):
@@ -62,6 +65,16 @@ class DataError(UserError):
 
 class PictureError(DataError):
     """One picture that cannot be used."""
+
+
+class PictureRefused(PictureError):
+    """One picture that can be read, but is too poor to enroll. An honest no; it may be insisted on.
+
+    `verdict`, a `firstsight.recognition.quality.Verdict`, has the figures; it does not cross a process border.
+    """
+
+    exit_code = 3
+    verdict: Any = None
 
 
 class RecipeError(UserError):

@@ -245,9 +245,9 @@ def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, 
     assert (yes.code, yes.out.startswith("yes, p0")) == (0, True)
     no = type("verify", "p0", photos / "p1" / "0.png", *gallery, "--threshold", 0)
     assert (no.code, no.out.startswith("no, not p0")) == (3, True)
-    assert type("gallery", "list", *gallery).out.split() == ["p0", "p1"]
+    assert [line.split()[0] for line in type("gallery", "list", *gallery).out.splitlines()] == ["p0", "p1"]
     assert type("forget", "p0", *gallery).code == 0
-    assert type("gallery", "list", *gallery).out.split() == ["p1"]
+    assert [line.split()[0] for line in type("gallery", "list", *gallery).out.splitlines()] == ["p1"]
     gone = type("verify", "p0", photos / "p0" / "0.png", *gallery)
     assert gone.code == 2
     assert "p0" in gone.err
@@ -393,7 +393,7 @@ def test_a_name_can_be_forgotten_when_the_model_is_gone(
     shutil.copytree(trained, moved)
     assert type("enroll", "ada", photos / "p3" / "0.png", "--model", moved, *gallery).code == 0
     shutil.rmtree(moved)
-    assert type("gallery", "list", *gallery).out.split() == ["ada"]
+    assert type("gallery", "list", *gallery).out.split()[0] == "ada"
     assert type("forget", "ada", *gallery).code == 0
     assert type("gallery", "list", *gallery).out == ""
 

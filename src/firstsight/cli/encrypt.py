@@ -22,10 +22,10 @@ def encrypt(
 
     Example: firstsight gallery encrypt --model runs/mine --key-file gallery.key
     """
-    from firstsight.cli.recognizer import gallery_place
+    from firstsight.cli.recognizer import gallery_of
     from firstsight.recognition.gallery import Gallery
 
-    with Gallery(gallery_place(model, gallery, make=True)) as opened:
+    with Gallery(gallery_of(model, gallery)) as opened:
         opened.encrypt(_key(key_file))
         if json:
             print_json({"encrypted": opened.where, "key_file": str(key_file) if key_file else None})

@@ -3,9 +3,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
-from firstsight.cli.console import print_json
-from firstsight.cli.options import Device, GalleryUrl, Json, Model
+from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model
+from firstsight.errors import PictureRefused
 
 
 def enroll(
@@ -15,22 +16,39 @@ def enroll(
     model: Model = None,
     gallery: GalleryUrl = None,
     add: Annotated[bool, Parameter(help="Add this picture to a name that is enrolled already.")] = False,
+    anyway: Anyway = False,
     consent: Annotated[str | None, Parameter(help="A note on the consent to it: who gave it, when, to what.")] = None,
     no_picture: Annotated[bool, Parameter(help="Keep the template alone: no other model can take over then.")] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
-    """Remember a name from ONE picture.
+    """Remember a name from ONE picture. For many at once: firstsight gallery enroll people.csv
+
+    Exit code 3 where the picture is too poor: too small, empty, blurred, under- or over-exposed, or that of somebody
+    else who is enrolled.
 
     Example: firstsight enroll ada ada.jpg --model runs/mine
     """
     from firstsight.cli.recognizer import open_recognizer
 
     with open_recognizer(model, gallery, device=device, make=True) as recognizer:
-        recognizer.enroll(name, picture, add=add, keep_picture=not no_picture, consent=consent)
+        try:
+            verdict = recognizer.enroll(
+                name, picture, add=add, anyway=anyway, keep_picture=not no_picture, consent=consent
+            )
+        except PictureRefused as refusal:
+            if json:
+                print_json({"enrolled": None, "name": name, "picture": str(picture), **refusal.verdict.to_json()})
+            raise
         size = len(recognizer.gallery)
         if json:
-            print_json({"enrolled": name, "gallery": recognizer.gallery.where, "gallery_size": size})
-        else:
-            console.print(f"{name} is enrolled ({size} in {recognizer.gallery.where}).", markup=False)
+            where = {"gallery": recognizer.gallery.where, "gallery_size": size}
+            print_json({"enrolled": name, "picture": str(picture), **where, **verdict.to_json()})
+            return 0
+        if verdict.doubts:
+            err.print(f"Enrolled all the same: {picture} {verdict}.", style="yellow", markup=False)
+        elif verdict.may_be_confused:
+            figures = f"distance {verdict.distance:.3f}, threshold {verdict.threshold:.3f}"
+            err.print(f"{picture} may be taken for {verdict.nearest}, too ({figures}).", style="yellow", markup=False)
+        console.print(f"{name} is enrolled ({size} in {recognizer.gallery.where}).", markup=False)
     return 0

@@ -1,61 +1,225 @@
-from contextlib import closing
-from dataclasses import asdict
-from typing import Annotated
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from firstsight.cli.console import err, print_json, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.console import print_json
-from firstsight.cli.options import GalleryUrl, Json, Model
+from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model
+from firstsight.workflows.progress import stage
 
-gallery = App(name="gallery", help="See who is enrolled.\n\nExample: firstsight gallery list --model runs/mine")
+if TYPE_CHECKING:
+    from firstsight.recognition.people import Refusal
+
+Force = Annotated[bool, Parameter(help="Replace what is there.")]
+
+gallery = App(
+    name="gallery",
+    help="See who is enrolled, enroll many, back up and move.\n\nExample: firstsight gallery list --model runs/mine",
+)
 gallery.command("firstsight.cli.encrypt:encrypt", name="encrypt")
+gallery.command("firstsight.cli.index:index", name="index")
 
 
 @gallery.command(name="list")
-def list_names(
-    *,
-    model: Model = None,
-    gallery: GalleryUrl = None,
-    json: Json = False,
-) -> int:
-    """List the names in a gallery; with --json also when each was enrolled, and with what consent note.
+def list_names(*, model: Model = None, gallery: GalleryUrl = None, json: Json = False) -> int:
+    """List who is enrolled, from how many pictures, and since when; with --json also with what consent notes.
 
     Example: firstsight gallery list --model runs/mine
     """
     from firstsight.cli.recognizer import open_gallery
 
     with open_gallery(model, gallery) as opened:
-        if json:
-            for name, enrollments in opened.enrollments():
+        for name, enrollments in opened.enrollments():
+            if json:
                 print_json({"name": name, "enrollments": [enrollment.to_json() for enrollment in enrollments]})
-        else:
-            for name in opened.names():
-                console.print(name, markup=False)
+            else:
+                several = f"{len(enrollments)} pictures, " if len(enrollments) > 1 else ""
+                since = enrollments[0].enrolled_at
+                console.print(f"{name}  ({several}since {since:%Y-%m-%d %H:%M} UTC)", markup=False)
     return 0
 
 
-@gallery.command(name="index")
-def make_index(
+@gallery.command
+def enroll(
+    people: Annotated[Path, Parameter(help="A CSV file with the columns name and picture.")],
     *,
-    gallery: Annotated[str, Parameter(help="postgresql://USER@HOST/DATABASE, as of the gallery.")],
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    anyway: Anyway = False,
+    refused: Annotated[
+        Path | None, Parameter(help="A CSV file to write whoever was refused into: name, picture, line, reason.")
+    ] = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> int:
-    """Make an HNSW index in PostgreSQL, for ?search=hnsw, and measure how much of what is nearest it finds.
+    """Enroll everyone on a list.
 
-    Example: firstsight gallery index --gallery postgresql://ada@db.example/faces
+    Paths of pictures are relative to the list. Who is enrolled already is passed over: after an interruption the same
+    command goes on with the rest. Exit code 3 where the verdict on a picture had doubts, 2 where one cannot be used;
+    all others are enrolled.
+
+    Example: firstsight gallery enroll people.csv --model runs/mine --refused refused.csv
     """
-    from firstsight.recognition.pgvector import make_hnsw
-    from firstsight.recognition.storage import open_storage
+    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.recognition.people import enroll_people
 
-    with closing(open_storage(gallery)) as storage:
-        recall = make_hnsw(storage)
+    with open_recognizer(model, gallery, device=device, make=True) as recognizer, progress(quiet=json) as shown:
+        found = enroll_people(recognizer, people, anyway=anyway, on_progress=stage(shown, "Enrolling"))
+        where, size = recognizer.gallery.where, len(recognizer.gallery)
+    if refused is not None:
+        _write_refused(refused, people.parent, found.refused)
     if json:
-        print_json(asdict(recall))
+        print_json({"gallery": where, "gallery_size": size, **found.to_json()})
     else:
-        console.print(
-            f"The HNSW index finds {recall.found:,} of {recall.of:,} ({recall.found / max(recall.of, 1):.1%}): the "
-            f"{recall.nearest} nearest others of {recall.probes} enrolled pictures. The exact search finds all.\n"
-            "It is used where the gallery is named with ?search=hnsw."
-        )
+        for refusal in found.refused:
+            err.print(f"{people}, line {refusal.line}: {refusal.name}: {refusal.reason}", style="red", markup=False)
+        counts = f"{found.enrolled} enrolled, {found.known} were already, {len(found.refused)} pictures refused"
+        console.print(f"{counts} ({size} in {where}).", markup=False)
+    return 2 if any(refusal.unusable for refusal in found.refused) else 3 if found.refused else 0
+
+
+@gallery.command
+def reenroll(
+    *,
+    model: Annotated[str, Parameter(help="The new model: a model folder or a run folder.")],
+    gallery: Annotated[str, Parameter(name="--gallery", help="The gallery to move to it.")],
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Move a gallery to another model: the pictures in it are embedded anew, all or none.
+
+    Example: firstsight gallery reenroll --model runs/new --gallery friends.sqlite
+    """
+    from firstsight.cli.recognizer import open_gallery
+    from firstsight.models.device import pick_device
+    from firstsight.models.folder import load_model
+    from firstsight.recognition.reenroll import reenroll
+
+    with open_gallery(None, gallery) as opened, progress(quiet=json) as shown:
+        new = load_model(model, device=str(pick_device(device)))
+        made = reenroll(opened, new, on_progress=stage(shown, "Embedding"))
+        if json:
+            print_json({"gallery": opened.where, "model_identity": new.identity, "templates": made})
+        elif made:
+            console.print(f"{made} templates of {len(opened)} identities are now by {model}.", markup=False)
+        else:
+            console.print(f"All templates are by {model} already.", markup=False)
     return 0
+
+
+@gallery.command
+def backup(
+    out: Annotated[Path, Parameter(help="The file to write.")],
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Copy a gallery into one file, while others use it.
+
+    Example: firstsight gallery backup monday.sqlite --model runs/mine
+    """
+    from firstsight.cli.recognizer import gallery_of
+    from firstsight.recognition.backup import backup
+
+    with progress(quiet=json) as shown:
+        size = backup(gallery_of(model, gallery), out, force=force, on_progress=stage(shown, "Copying pages"))
+    if json:
+        print_json({"backup": str(out), "identities": size})
+    else:
+        console.print(f"{size} identities are in {out}.", markup=False)
+    return 0
+
+
+@gallery.command
+def restore(
+    file: Annotated[Path, Parameter(help="A backup.")],
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Put a backup in the place of a gallery, which no other program may have open.
+
+    Example: firstsight gallery restore monday.sqlite --model runs/mine
+    """
+    from firstsight.cli.recognizer import gallery_of
+    from firstsight.recognition.backup import restore
+
+    where = gallery_of(model, gallery)
+    with progress(quiet=json) as shown:
+        size = restore(file, where, force=force, on_progress=stage(shown, "Copying pages"))
+    if json:
+        print_json({"gallery": str(where), "identities": size})
+    else:
+        console.print(f"{size} identities are in {where}.", markup=False)
+    return 0
+
+
+@gallery.command(name="export")
+def export_(
+    out: Annotated[Path, Parameter(help="The file of JSON lines to write.")],
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    pictures: Annotated[bool, Parameter(help="With the pictures, as PNG.")] = False,
+    json: Json = False,
+) -> int:
+    """Write a gallery as JSON lines: names, templates, times, and the model's identity.
+
+    Example: firstsight gallery export friends.jsonl --model runs/mine --pictures
+    """
+    from firstsight.cli.recognizer import open_gallery
+    from firstsight.recognition.transfer import export_lines
+
+    with open_gallery(model, gallery) as opened, progress(quiet=json) as shown:
+        moved = export_lines(opened, out, pictures=pictures, on_progress=stage(shown, "Exporting"))
+    if json:
+        print_json({"file": str(out), **moved._asdict()})
+    else:
+        console.print(f"{moved.templates} templates of {moved.identities} identities are in {out}.", markup=False)
+    return 0
+
+
+@gallery.command(name="import")
+def import_(
+    file: Annotated[Path, Parameter(help="What firstsight gallery export has written.")],
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    json: Json = False,
+) -> int:
+    """Enroll everyone whom an exported file holds, all or none.
+
+    Example: firstsight gallery import friends.jsonl --model runs/mine
+    """
+    from firstsight.cli.recognizer import open_gallery
+    from firstsight.models.folder import find_model, read_config
+    from firstsight.recognition.transfer import import_lines
+
+    folder = find_model(model) if model else None
+    known = (read_config(folder).identity, str(folder.resolve())) if folder else None
+    with open_gallery(model, gallery, make=True) as opened, progress(quiet=json) as shown:
+        moved = import_lines(file, opened, model=known, on_progress=stage(shown, "Importing"))
+        if json:
+            print_json({"gallery": opened.where, **moved._asdict()})
+        else:
+            console.print(f"{moved.templates} templates of {moved.identities} identities are new.", markup=False)
+    return 0
+
+
+def _write_refused(path: Path, folder: Path, refused: "tuple[Refusal, ...]") -> None:
+    """As another list, to be mended and enrolled: paths as they are found from where the command was typed."""
+    from firstsight.atomic import write_atomically
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "picture", "line", "reason"])
+    for each in refused:
+        writer.writerow([each.name, (folder / each.picture).resolve(), each.line, each.reason])
+    write_atomically(path, text.getvalue().encode())

@@ -28,7 +28,7 @@ VERBS = {
         "verify": "Is this picture that name?",
         "identify": "Who or what is this?",
         "forget": "Erase a name for good.",
-        "gallery": "List who is enrolled.",
+        "gallery": "See who is enrolled, enroll many, back up and move.",
         "ledger": "What was decided, day by day; who drifts away from the enrolled picture.",
     },
     RUN: {

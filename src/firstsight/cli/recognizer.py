@@ -12,6 +12,19 @@ from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
 
 
+def gallery_of(model: str | None, gallery: str | None) -> str | Path:
+    """Where the gallery lies that is named, or the default one of the model that is named.
+
+    Raises:
+        UserError: neither was named.
+    """
+    if gallery is not None:
+        return gallery
+    if model is not None:
+        return default_gallery_path(read_config(find_model(model)).identity)
+    raise UserError("Which model?", hint="Add --model runs/mine, or --gallery FILE of one that you enrolled into.")
+
+
 @contextmanager
 def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) -> Iterator[Gallery]:
     """The gallery that is named, or the default one of the model that is named, with the key of the environment. No
@@ -22,23 +35,15 @@ def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) 
     Raises:
         UserError: neither was named, the named gallery is not there, or the key does not fit.
     """
-    place = gallery_place(model, gallery, make=make)
-    with Gallery(place, key=None if place == "sqlite://" else environment_key()) as opened:
-        yield opened
-
-
-def gallery_place(model: str | None, gallery: str | None, *, make: bool = False) -> str | Path:
-    """Where the gallery is that `open_gallery` opens, which raises the same."""
-    if gallery is not None:
-        if not make and "://" not in gallery and not Path(gallery).exists():
+    where = gallery_of(model, gallery)
+    if not make and not _is_there(where):
+        if gallery is not None:
             raise UserError(
                 f"There is no gallery {gallery}.", hint="Check the path, or make it with firstsight enroll."
             )
-        return gallery
-    if model is None:
-        raise UserError("Which model?", hint="Add --model runs/mine, or --gallery FILE of one that you enrolled into.")
-    place = default_gallery_path(read_config(find_model(model)).identity)
-    return place if make or place.exists() else "sqlite://"
+        where = "sqlite://"
+    with Gallery(where, key=None if where == "sqlite://" else environment_key()) as opened:
+        yield opened
 
 
 @contextmanager
@@ -57,3 +62,7 @@ def open_recognizer(
         if name is None:
             raise UserError(f"Nobody is enrolled in {opened.where}, so it has no model.", hint="Add --model runs/mine.")
         yield Recognizer(load_model(name, device=str(pick_device(device))), opened, threshold=threshold)
+
+
+def _is_there(where: str | Path) -> bool:
+    return "://" in str(where) or Path(where).exists()

@@ -62,7 +62,7 @@ def read_rows(
         DataError: a file that is missing or not CSV, a missing column, a ragged row, or a cell that is no number; the
             message names the line and the column.
     """
-    names, lines = _table(path)
+    names, lines = read_table(path)
     chosen = _columns(path, names, targets, features)
     split = len(chosen) - len(targets)
     numbers = [
@@ -84,7 +84,7 @@ def read_labeled_rows(
     empty: Literal["refuse", "nan"] = "refuse",
 ) -> LabeledRows:
     """Read a CSV file as `read_rows` does, with one column of class names (any text), numbered in sorted order."""
-    names, lines = _table(path)
+    names, lines = read_table(path)
     chosen = _columns(path, names, [label], features)
     numbers, labels = [], []
     for line, row in lines:
@@ -141,7 +141,7 @@ def standardization(values_NF: Float64[Tensor, "N F"]) -> Standardization:
     return Standardization(tuple(mean_F.tolist()), tuple(std_F.tolist()))
 
 
-def _table(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+def read_table(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The header, and the rows with their line numbers, each as long as the header."""
     lines = _lines(path)
     _, names = next(lines, (0, []))

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from firstsight.config import OperatingPoint
 
-Verdict = Literal["match", "unknown", "ambiguous", "different"]
+Answer = Literal["match", "unknown", "ambiguous", "different"]
 
 
 class Match(NamedTuple):
@@ -53,7 +53,7 @@ class Decision:
     is the one-sided 95 % upper bound of the share of strangers who would pass here, `calibration` names its evidence.
     """
 
-    decision: Verdict
+    decision: Answer
     name: str | None
     distance: float | None
     threshold: float
@@ -94,7 +94,7 @@ def decide_identify(nearest: Sequence[Match], rule: Rule, *, model: str = "", ga
     """
     best = nearest[0] if nearest else None
     second = nearest[1] if len(nearest) > 1 else None
-    verdict: Verdict = "match" if best is not None and best.distance <= rule.threshold else "unknown"
+    verdict: Answer = "match" if best is not None and best.distance <= rule.threshold else "unknown"
     if verdict == "match" and best and second and second.distance - best.distance < rule.spread:
         verdict = "ambiguous"
     return Decision(

@@ -17,18 +17,28 @@ Picture = str | Path | bytes | Image.Image | UInt8[Tensor, "C H W"]
 """A path, the bytes of a file, a Pillow image, or a crop: pixels that `prepare` has brought to the model's size."""
 
 
-def crop(picture: Picture, preprocessing: Preprocessing) -> UInt8[Tensor, "C H W"]:
-    """The pixels of a picture as the network sees them.
+def decoded(picture: Picture) -> Image.Image | UInt8[Tensor, "C H W"]:
+    """A picture as it was given, in 8-bit gray or color; a crop stays one.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    return picture if isinstance(picture, Tensor | Image.Image) else read_picture(picture)
+
+
+def crop(picture: Picture, preprocessing: Preprocessing, *, name: str = "") -> UInt8[Tensor, "C H W"]:
+    """The pixels of a picture as the network sees them; `name` is what messages call it, the path by default.
 
     Raises:
         PictureError: it cannot be read, or holds nothing that the preprocessing looks for.
     """
-    if isinstance(picture, Tensor):
-        return picture
-    if isinstance(picture, Image.Image):
-        return prepare(picture, preprocessing)
-    name = "the picture" if isinstance(picture, bytes) else str(picture)
-    return prepare(read_picture(picture), preprocessing, name=name)
+    pixels = decoded(picture)
+    return pixels if isinstance(pixels, Tensor) else prepare(pixels, preprocessing, name=name or called(picture))
+
+
+def called(picture: Picture) -> str:
+    """What messages call a picture."""
+    return str(picture) if isinstance(picture, str | Path) else "the picture"
 
 
 def embed_pictures(model: Model, pictures: Sequence[Picture], *, batch_size: int = 64) -> Float[Tensor, "B D"]:

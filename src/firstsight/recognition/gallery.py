@@ -27,6 +27,7 @@ from firstsight.recognition.index import Index
 from firstsight.recognition.keys import refuse_other_key, unlock
 from firstsight.recognition.rows import (
     Enrollment,
+    NewTemplate,
     State,
     clean_name,
     drop_forgotten,
@@ -92,7 +93,7 @@ class Gallery:
 
     @property
     def storage(self) -> Storage:
-        """The database, in which the ledger is kept as well."""
+        """The database, for the ledger and for what reads or writes whole galleries."""
         return self._storage
 
     @property
@@ -143,10 +144,10 @@ class Gallery:
         Raises:
             OtherModel: the gallery holds templates of another model.
         """
-        name = str(model.folder.resolve()) if model.folder and Path(model.name).exists() else model.name
+        bound = model.identity, found_by(model)
         with self._storage.reading() as connection:
-            self._refuse_other_model(state_of(connection), (model.identity, name))
-        self._model = model.identity, name
+            self._refuse_other_model(state_of(connection), bound)
+        self._model = bound
         self._held = None
 
     def enroll(
@@ -196,13 +197,17 @@ class Gallery:
                 connection.execute(sa.insert(identities), [{"name": name, "enrolled_at": enrolled_at} for name in new])
                 known |= ids_of(connection, new)
             rows = zip(
-                (known[name] for name in names),
-                (template_D.tobytes() for template_D in templates_ND.numpy()),
+                names,
+                templates_ND.numpy(),
                 pictures or repeat(None, len(names)),
                 consents or repeat(None, len(names)),
                 strict=True,
             )
-            insert_templates(connection, self._cipher, model_identity, rows, enrolled_at)
+            new_templates = (
+                NewTemplate(known[name], template_D.tobytes(), picture, consent, enrolled_at)
+                for name, template_D, picture, consent in rows
+            )
+            insert_templates(connection, self._cipher, model_identity, new_templates)
             connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
 
     def forget(self, name: str) -> Receipt:
@@ -360,7 +365,8 @@ class Gallery:
             raise OtherModel(
                 f"{self.where} holds templates of the model {held.model_name} ({held.model_identity[:8]}), "
                 f"which cannot be compared with those of {model[1]} ({model[0][:8]}).",
-                hint=f"Use --model {held.model_name}, or enroll into another gallery.",
+                hint=f"Use --model {held.model_name}; or move to the other model: "
+                f"firstsight gallery reenroll --model {model[1]} --gallery {self.where}",
             )
 
     def _refuse_other_size(self, size: int, held: int) -> None:
@@ -390,3 +396,8 @@ class Gallery:
 
     def _locked(self, connection: sa.Connection) -> State:
         return refuse_other_key(self.where, lock(connection), self._key_check)
+
+
+def found_by(model: Model) -> str:
+    """How a gallery remembers a model: by its folder, from anywhere, or by its name."""
+    return str(model.folder.resolve()) if model.folder and Path(model.name).exists() else model.name

@@ -81,9 +81,7 @@ class Ledger:
             if request_id and (known := read_entries(connection, _whole().where(ledger.c.request_id == request_id))):
                 _refuse_other_use(known[0], kind, decision)
                 return known[0]
-            erase_old(
-                connection, now, at_most_daily=True
-            )  # `purge` also overwrites, which takes longer
+            erase_old(connection, now, at_most_daily=True)  # `purge` also overwrites, which takes longer
             row = {"kind": kind, "request_id": request_id, "direction": direction, "camera": camera}
             number = insert_entry(connection, decision, row | {"at": naive(at) if at else now})
             if probe and keep_probe_days:

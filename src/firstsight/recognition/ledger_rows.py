@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from firstsight.recognition.decision import Decision, Verdict
+from firstsight.recognition.decision import Answer, Decision
 from firstsight.recognition.rows import ids_of, names_of
 from firstsight.recognition.schema import identities, ledger, ledger_state, probes, reviews, templates
 
@@ -26,7 +26,7 @@ class Review(NamedTuple):
 
     at: datetime
     kind: ReviewKind
-    decision: Verdict
+    decision: Answer
     name: str | None
 
 
@@ -49,7 +49,7 @@ class Entry:
         return self.reviews[-1] if self.reviews else None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Answer:
         """`match`, `unknown` ...: the operator's, if one spoke, else the decision's."""
         return (self.review or self.decision).decision
 

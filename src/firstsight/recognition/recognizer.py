@@ -1,7 +1,7 @@
 """One picture is enough: enroll it, then know its identity from then on."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -9,13 +9,15 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import GalleryError
+from firstsight.errors import GalleryError, PictureError
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.decision import Decision, Match, Rule, decide_identify, decide_verify, rule_of
-from firstsight.recognition.embed import Picture, crop, embed_pictures, to_png
+from firstsight.recognition.embed import Picture, embed_pictures
+from firstsight.recognition.enrollment import Outcome, enroll_pictures
 from firstsight.recognition.forgetting import Receipt
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.quality import Verdict
 
 _BATCH = 64
 
@@ -73,21 +75,59 @@ class Recognizer:
         picture: Picture,
         *,
         add: bool = False,
+        anyway: bool = False,
         keep_picture: bool = True,
         consent: str | None = None,
-    ) -> None:
+    ) -> Verdict:
         """Know this identity from now on; `add` gives a known name one picture more.
 
-        The network's view of the picture is kept, so that another model can take over, unless `keep_picture` is
-        false. `consent` is a note on the consent to it, kept beside the template.
+        The verdict on the picture is given back: what was measured, and who else is near. The network's view of the
+        picture is kept, so that another model can take over, unless `keep_picture` is false. `consent` is a note on the
+        consent to it, kept beside the template.
 
         Raises:
+            PictureRefused: the verdict has doubts, and `anyway` does not insist.
             AlreadyEnrolled: the name is known, and `add` was not asked for.
             GalleryError: the name cannot be one.
         """
-        pixels_CHW = crop(picture, self.model.config.preprocessing)
-        kept = to_png(pixels_CHW) if keep_picture else None
-        self.gallery.enroll(name, self._templates([pixels_CHW])[0], kept, add=add, consent=consent)
+        (outcome,) = self.enroll_many(
+            [(name, picture)], add=add, anyway=anyway, keep_pictures=keep_picture, consent=consent
+        )
+        if isinstance(outcome, PictureError):
+            raise outcome
+        return outcome
+
+    def enroll_many(
+        self,
+        entries: Sequence[tuple[str, Picture]],
+        *,
+        add: bool = False,
+        anyway: bool = False,
+        keep_pictures: bool = True,
+        consent: str | None = None,
+    ) -> list[Outcome]:
+        """Enroll from each picture that is good enough, in one transaction; the outcome of each entry, in order.
+
+        A picture is compared with those before it, too. One that cannot be read, or whose verdict has doubts, is
+        passed over: its outcome is the error.
+
+        Raises:
+            AlreadyEnrolled: a name is known or comes twice, and `add` was not asked for: nobody is enrolled.
+            GalleryError: a name cannot be one: nobody is enrolled.
+        """
+        measured = self._threshold is not None or self.operating_point
+        # never measured: nobody can be said to be too near
+        threshold = self.rule(self.gallery.count_templates()).threshold if measured else None
+        return enroll_pictures(
+            self.model,
+            self.gallery,
+            entries,
+            threshold=threshold,
+            add=add,
+            anyway=anyway,
+            keep_pictures=keep_pictures,
+            consent=consent,
+        )
 
     def verify(self, name: str, picture: Picture) -> Decision:
         """Is it `name`? Compared with the nearest of the pictures enrolled under this name.

@@ -1,5 +1,6 @@
 """The gallery's rows: names as they are kept, and the queries that need more than a line. N templates of length D."""
 
+import dataclasses
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from firstsight.recognition.sealing import SEAL_BYTES, Cipher, picture_of, seal,
 
 _IN_ONE_QUERY = 10_000  # SQLite takes 32,766 values
 _LOADED_AT_ONCE = 500  # rows: they fit a core's cache, and do not wake the garbage collector; 50,000 take 2.5 x
+_READ_AT_ONCE = 256  # with their pictures
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would let a name be shown as another
 _STATE = sa.select(*gallery.c["model_identity", "model_name", "size", "key_check", "erased"])
 _TEMPLATE = templates.c["id", "identity_id", "model_identity", "template"]
@@ -136,26 +138,32 @@ def enrollments(connection: sa.Connection) -> Iterator[tuple[str, list[Enrollmen
         yield name, [Enrollment(*row[1:]) for row in group]
 
 
+class NewTemplate(NamedTuple):
+    """A template to be written, with the picture that it was made from. `enrolled_at` is UTC, naive."""
+
+    identity: int
+    template: bytes
+    picture: bytes | None
+    consent: str | None
+    enrolled_at: datetime
+
+
 def insert_templates(
-    connection: sa.Connection,
-    cipher: Cipher | None,
-    model_identity: str,
-    rows: Iterable[tuple[int, bytes, bytes | None, str | None]],
-    enrolled_at: datetime,
+    connection: sa.Connection, cipher: Cipher | None, model_identity: str, rows: Iterable[NewTemplate]
 ) -> None:
-    """Write rows of (identity id, template, picture, consent), sealed if there is a cipher."""
+    """The one way by which templates with their pictures are written: sealed, if there is a cipher."""
     connection.execute(
         sa.insert(templates),
         [
             {
-                "identity_id": identity,
+                "identity_id": row.identity,
                 "model_identity": model_identity,
-                "template": seal(cipher, template, template_of(identity, model_identity)),
-                "picture": None if picture is None else seal(cipher, picture, picture_of(identity)),
-                "enrolled_at": enrolled_at,
-                "consent": consent,
+                "template": seal(cipher, row.template, template_of(row.identity, model_identity)),
+                "picture": None if row.picture is None else seal(cipher, row.picture, picture_of(row.identity)),
+                "enrolled_at": row.enrolled_at,
+                "consent": row.consent,
             }
-            for identity, template, picture, consent in rows
+            for row in rows
         ],
     )
 
@@ -182,6 +190,47 @@ def _opened(rows: Sequence[Any], cipher: Cipher | None) -> Int8[Tensor, "N D"]:
     else:
         blobs = [unseal(cipher, row.template, template_of(row.identity_id, row.model_identity)) for row in rows]
     return stacked(blobs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One template as it is kept, with whose it is and the picture that it was made from. Times are UTC, naive."""
+
+    id: int
+    identity: int
+    name: str
+    model_identity: str
+    template: bytes
+    picture: bytes | None
+    consent: str | None
+    enrolled_at: datetime
+
+
+def stored(connection: sa.Connection, cipher: Cipher | None, *, upto: int | None = None) -> Iterator[list[Stored]]:
+    """All that is kept of everyone, in batches, by the template's id; `upto` is the last to read.
+
+    The one way by which templates with their pictures are read. Between two batches no query is open, so that the
+    caller may write.
+    """
+    columns = (templates.c.id, identities.c.id.label("identity"), identities.c.name, templates.c.model_identity)
+    content = templates.c["template", "picture", "consent", "enrolled_at"]
+    query = sa.select(*columns, *content).join(identities).order_by(templates.c.id).limit(_READ_AT_ONCE)
+    last = 0
+    while True:
+        within = templates.c.id > last
+        if upto is not None:
+            within &= templates.c.id <= upto
+        batch = [_unsealed(Stored(**row), cipher) for row in connection.execute(query.where(within)).mappings()]
+        if not batch:
+            return
+        last = batch[-1].id
+        yield batch
+
+
+def _unsealed(row: Stored, cipher: Cipher | None) -> Stored:
+    template = unseal(cipher, row.template, template_of(row.identity, row.model_identity))
+    picture = None if row.picture is None else unseal(cipher, row.picture, picture_of(row.identity))
+    return dataclasses.replace(row, template=template, picture=picture)
 
 
 def stacked(blobs: Sequence[bytes]) -> Int8[Tensor, "N D"]:

@@ -53,12 +53,12 @@ class SqliteStorage:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with _in_one_sentence(self.where), self._engine.connect() as connection:
+        with in_one_sentence(self.where), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        with _in_one_sentence(self.where), self._writer.begin() as connection:
+        with in_one_sentence(self.where), self._writer.begin() as connection:
             yield connection
 
     def changed(self) -> bool:
@@ -109,7 +109,7 @@ class SqliteStorage:
                 return
 
     def _outside_transaction(self, statement: str) -> tuple[Any, ...]:
-        with _in_one_sentence(self.where):
+        with in_one_sentence(self.where):
             connection = self._engine.raw_connection()
             try:
                 row: tuple[Any, ...] = connection.cursor().execute(statement).fetchone() or ()
@@ -152,7 +152,8 @@ def _begin(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _in_one_sentence(where: str) -> Iterator[None]:
+def in_one_sentence(where: str) -> Iterator[None]:
+    """Say a failure of the database in the block as ours."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:

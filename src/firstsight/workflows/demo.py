@@ -120,7 +120,7 @@ def _enroll_and_identify(run: Run, digits: PictureSet, gallery: Path) -> tuple[i
     with Gallery(gallery) as opened:
         recognizer = Recognizer(run.model, opened)
         for i in first:
-            recognizer.enroll(digits.names[digits.labels[i]], digits.read(i))
+            recognizer.enroll(digits.names[digits.labels[i]], digits.read(i), anyway=True)  # look-alikes too
         decisions = recognizer.identify_many(digits.read(i) for i in others)
         known = sum(
             decision.name == digits.names[digits.labels[i]] for i, decision in zip(others, decisions, strict=True)

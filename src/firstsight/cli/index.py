@@ -1,0 +1,34 @@
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from firstsight.cli.console import out as console
+from firstsight.cli.console import print_json
+from firstsight.cli.options import Json
+
+
+def index(
+    *,
+    gallery: Annotated[str, Parameter(help="postgresql://USER@HOST/DATABASE, as of the gallery.")],
+    json: Json = False,
+) -> int:
+    """Make an HNSW index in PostgreSQL, for ?search=hnsw, and measure how much of what is nearest it finds.
+
+    Example: firstsight gallery index --gallery postgresql://ada@db.example/faces
+    """
+    from firstsight.recognition.pgvector import make_hnsw
+    from firstsight.recognition.storage import open_storage
+
+    with closing(open_storage(gallery)) as storage:
+        recall = make_hnsw(storage)
+    if json:
+        print_json(asdict(recall))
+    else:
+        console.print(
+            f"The HNSW index finds {recall.found:,} of {recall.of:,} ({recall.found / max(recall.of, 1):.1%}): the "
+            f"{recall.nearest} nearest others of {recall.probes} enrolled pictures. The exact search finds all.\n"
+            "It is used where the gallery is named with ?search=hnsw."
+        )
+    return 0

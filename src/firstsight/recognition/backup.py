@@ -1,0 +1,183 @@
+"""A gallery as a file to put aside, and back. SQLite alone; the copies are SQLite's own online backup."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from firstsight.atomic import appearing_whole
+from firstsight.errors import GalleryError, StorageError
+from firstsight.recognition.copies import note_copy
+from firstsight.recognition.rows import state_of
+from firstsight.recognition.schema import FORMAT, VERSION_TABLE
+from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_sentence
+
+OnPages = Callable[[int, int], None]
+"""Called as on_progress(done, total), in pages of the database."""
+
+_PAGES = 1024  # copied between two words on the progress
+_SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+def backup(
+    gallery: str | Path, out: Path, *, force: bool = False, on_progress: OnPages = lambda done, total: None
+) -> int:
+    """Write a whole gallery into one file, as it is at this moment, while others go on using it.
+
+    The file is checked before it appears under its name, which it does whole or not at all; only its owner may read
+    it. It is a gallery itself.
+
+    Returns:
+        How many identities it holds.
+
+    Raises:
+        GalleryError: not a gallery in a file; `out` is there already and `force` does not insist, or is the gallery.
+        StorageError: the gallery is damaged, or `out` cannot be written.
+    """
+    source = file_of(gallery)
+    _require_gallery(source)
+    if out.exists() and (out.samefile(source) or not force):
+        raise GalleryError(f"{out} is there already.", hint="Name another file, or replace it with --force.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with appearing_whole(out) as fresh, in_one_sentence(str(out)), closing(_opened(source)) as held:
+            held.execute("BEGIN")  # what others write from now on is not seen
+            held.execute("SELECT count(*) FROM gallery").fetchone()
+            with closing(sqlite3.connect(fresh)) as copy:
+                _copy(held, copy, on_progress)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
+                size = _checked(copy, source)
+            with closing(SqliteStorage(source)) as storage, storage.writing() as connection:
+                note_copy(connection, "backup", str(out.resolve()))  # before it appears: no copy goes unnoticed
+            return size
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another place.") from error
+
+
+def restore(
+    file: Path, gallery: str | Path, *, force: bool = False, on_progress: OnPages = lambda done, total: None
+) -> int:
+    """Put a backup in the place of a gallery: all of it, or nothing where it fails or the power goes.
+
+    No other program may have the gallery open: what it holds in memory would be of another gallery.
+
+    Returns:
+        How many identities it holds.
+
+    Raises:
+        GalleryError: not a backup, or of a newer firstsight; somebody is enrolled in the gallery, or it is damaged, and
+            `force` does not insist.
+        StorageError: the backup is damaged; the gallery is open elsewhere or cannot be written.
+    """
+    target = file_of(gallery)
+    _require_gallery(file)
+    if target.exists() and target.samefile(file):
+        raise GalleryError(f"{file} is the gallery itself.", hint="Name a backup of it.")
+    with in_one_sentence(str(file)), closing(_opened(file)) as source:
+        _checked(source, file)
+        if target.exists() and not force:
+            _refuse_somebody(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy_in(source, target, on_progress)
+        except OSError as error:
+            raise StorageError(f"{target} cannot be written: {error.strerror}.", hint="Name another place.") from error
+    return _size(target)
+
+
+def file_of(gallery: str | Path) -> Path:
+    """The file of a gallery.
+
+    Raises:
+        GalleryError: it is on a server, or in memory.
+    """
+    if isinstance(gallery, str) and "://" in gallery:
+        kind, _, path = gallery.partition("://")
+        if not kind.startswith("sqlite"):
+            raise GalleryError(
+                f"A gallery on {kind.partition('+')[0]} is backed up and restored by its server.",
+                hint="Type: pg_dump --format=custom --file=gallery.dump DATABASE; and to restore it: pg_restore",
+            )
+        gallery = path.removeprefix("/")
+        if gallery in ("", ":memory:"):
+            raise GalleryError("A gallery in memory has no file.", hint="Use: firstsight gallery export")
+    return Path(gallery).expanduser()
+
+
+def _refuse_somebody(target: Path) -> None:
+    try:
+        size = _size(target)
+    except (StorageError, GalleryError) as error:
+        raise type(error)(error.message, hint="Put the backup in its place with --force.") from error
+    if size:
+        raise GalleryError(f"{target} holds {size} identities.", hint="Replace them all with --force.")
+
+
+def _size(file: Path) -> int:
+    """How many are enrolled, encrypted or not; an older format is brought to this one."""
+    with closing(SqliteStorage(file)) as storage, storage.reading() as connection:
+        return state_of(connection).size
+
+
+def _copy_in(source: sqlite3.Connection, target: Path, on_progress: OnPages) -> None:
+    """Over the old pages and in one transaction: whoever waits for the file meanwhile finds the new gallery in it."""
+    with in_one_sentence(str(target)):
+        target.touch()
+        try:
+            with closing(_alone(target)) as old:
+                _copy(source, old, on_progress)
+                old.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise
+        with appearing_whole(target) as fresh:  # a damaged file has no pages to write over
+            with closing(sqlite3.connect(fresh)) as copy:
+                _copy(source, copy, on_progress)
+            for suffix in _SIDE_FILES:
+                target.with_name(target.name + suffix).unlink(missing_ok=True)
+
+
+def _alone(path: Path) -> sqlite3.Connection:
+    """A connection that nobody shares: only then does SQLite give the write-ahead log up."""
+    connection = _opened(path)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")  # the lock stays
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, on_progress: OnPages) -> None:
+    source.backup(target, pages=_PAGES, progress=lambda _status, left, total: on_progress(total - left, total))
+
+
+def _checked(connection: sqlite3.Connection, where: Path) -> int:
+    """Whether every page and row is sound; how many identities there are."""
+    if connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+        raise StorageError(f"{where} is damaged.", hint="Use another backup.")
+    size: int = connection.execute("SELECT size FROM gallery").fetchone()[0]
+    return size
+
+
+def _require_gallery(file: Path) -> None:
+    if not file.is_file():
+        raise GalleryError(f"There is no gallery {file}.", hint="Check the path.")
+    with in_one_sentence(str(file)), closing(_opened(file)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if VERSION_TABLE not in names:
+            raise GalleryError(f"{file} is no gallery.", hint="Name a gallery, or a backup of one.")
+        (found,) = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+    if found > FORMAT:
+        raise GalleryError(
+            f"{file} was written by a newer firstsight (format {found}; this one knows up to {FORMAT}).",
+            hint="Type: pip install --upgrade firstsight",
+        )
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)

@@ -1,0 +1,182 @@
+"""Backup and restore: what is copied is the gallery at one moment, and what was there stays until all of it is."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_models import pixel_model, random_templates
+
+from firstsight.errors import GalleryError, StorageError
+from firstsight.models.folder import Model
+from firstsight.recognition import backup as module
+from firstsight.recognition import storage
+from firstsight.recognition.backup import backup, restore
+from firstsight.recognition.gallery import Gallery
+
+# argv: the backup, the gallery
+KILLED = """
+import os, sys
+from pathlib import Path
+from firstsight.recognition import backup
+backup._PAGES = 4
+backup.restore(Path(sys.argv[1]), sys.argv[2], force=True, on_progress=lambda done, total: done > 12 and os._exit(9))
+"""
+NAMES = [f"person {i}" for i in range(40)]
+
+
+@pytest.fixture
+def path(tmp_path: Path, model: Model) -> Path:
+    path = tmp_path / "gallery.sqlite"
+    with Gallery(path) as gallery:
+        gallery.bind_model(model)
+        gallery.enroll_many(NAMES, random_templates(40), [bytes(5_000)] * 40)
+    return path
+
+
+def found(path: Path) -> list[str]:
+    """Who is found by their own templates, in a gallery opened anew."""
+    with Gallery(path) as gallery:
+        gallery.bind_model(pixel_model("tiny"))
+        return [match.name for (match,) in gallery.search(random_templates(len(gallery)), k=1)]
+
+
+def journal_mode(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    mode: str = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    connection.close()
+    return mode
+
+
+def test_a_backup_is_the_gallery_of_one_moment_while_others_write(
+    path: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAGES", 4)
+    late = []
+    with Gallery(path) as other:
+        other.bind_model(model)
+
+        def write(done: int, total: int) -> None:
+            name = f"late {len(late)}"
+            other.enroll(name, random_templates(1, seed=9)[0], bytes(5_000))
+            late.append(name)
+
+        assert backup(path, tmp_path / "b.sqlite", on_progress=write) == 40
+        assert len(late) > 5, "nobody wrote in between"
+        assert other.names() == NAMES + late
+    assert found(tmp_path / "b.sqlite") == NAMES
+    assert stat.S_IMODE((tmp_path / "b.sqlite").stat().st_mode) == 0o600
+    assert not [file.name for file in tmp_path.iterdir() if file.name.startswith((".b", "b.sqlite-"))]
+
+
+def test_what_was_restored_is_what_was_backed_up(path: Path, tmp_path: Path) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    with Gallery(path) as gallery:
+        gallery.forget(NAMES[3])
+    with pytest.raises(GalleryError, match=r"gallery\.sqlite holds 39 identities\. Replace them all with --force"):
+        restore(tmp_path / "b.sqlite", path)
+    assert restore(tmp_path / "b.sqlite", path, force=True) == 40
+    assert found(path) == NAMES
+    assert restore(tmp_path / "b.sqlite", tmp_path / "new" / "g.sqlite") == 40
+    assert found(tmp_path / "new" / "g.sqlite") == NAMES
+    assert journal_mode(path) == journal_mode(tmp_path / "new" / "g.sqlite") == "wal"
+    assert journal_mode(tmp_path / "b.sqlite") == "delete"
+
+
+def test_a_backup_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "b.sqlite"
+    out.write_text("mine")
+    for force, target in ((False, out), (True, path)):
+        with pytest.raises(GalleryError, match="is there already"):
+            backup(path, target, force=force)
+    assert out.read_text() == "mine"
+    assert found(path) == NAMES
+    assert backup(path, out, force=True) == 40
+
+
+@pytest.mark.parametrize("broken", ["head", "cut", "middle"])
+def test_a_damaged_backup_replaces_nothing(path: Path, tmp_path: Path, broken: str) -> None:
+    out = tmp_path / "b.sqlite"
+    backup(path, out)
+    content = bytearray(out.read_bytes())
+    if broken == "head":
+        content[:100] = bytes(100)
+    elif broken == "cut":
+        del content[len(content) // 2 :]
+    else:
+        content[4096 : len(content) : 4096] = b"\xff" * len(content[4096 : len(content) : 4096])
+    out.write_bytes(content)
+    with pytest.raises((StorageError, GalleryError), match=r"b\.sqlite is (damaged|not a gallery)"):
+        restore(out, path, force=True)
+    assert found(path) == NAMES
+
+
+@pytest.mark.parametrize("broken", ["head", "cut"])
+def test_a_damaged_gallery_is_replaced_when_asked(path: Path, tmp_path: Path, broken: str) -> None:
+    out = tmp_path / "b.sqlite"
+    backup(path, out)
+    content = path.read_bytes()
+    path.write_bytes(b"nonsense" * 1000 if broken == "head" else content[: len(content) // 2])
+    with pytest.raises((StorageError, GalleryError), match=r"Put the backup in its place with --force|--force"):
+        restore(out, path)
+    assert restore(out, path, force=True) == 40
+    assert found(path) == NAMES
+
+
+def test_a_gallery_that_another_has_open_is_not_replaced(
+    path: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "BUSY_SECONDS", 0.05)
+    backup(path, tmp_path / "b.sqlite")
+    with Gallery(path) as other:
+        other.bind_model(model)
+        other.enroll("late", random_templates(1, seed=9)[0])
+        with pytest.raises(StorageError, match=r"gallery\.sqlite is locked by another program"):
+            restore(tmp_path / "b.sqlite", path, force=True)
+        assert other.names() == [*NAMES, "late"]
+    assert restore(tmp_path / "b.sqlite", path, force=True) == 40
+
+
+def test_a_restore_that_ends_midway_leaves_the_old_gallery(path: Path, tmp_path: Path) -> None:
+    """The process ends while some of the pages are over the old ones."""
+    backup(path, tmp_path / "b.sqlite")
+    with Gallery(path) as gallery:
+        gallery.forget(NAMES[0])
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "b.sqlite"), str(path)], check=False)
+    assert killed.returncode == 9, "it came to its end"
+    with Gallery(path) as gallery:
+        assert gallery.names() == NAMES[1:]
+
+
+def test_what_is_no_backup_is_refused(path: Path, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "other.sqlite")
+    other.execute("CREATE TABLE mine (x)")
+    other.close()
+    (tmp_path / "text").write_text("no database, but long enough to have a header of one hundred bytes" * 9)
+    for name, said in (
+        ("other.sqlite", "is no gallery"),
+        ("text", "is not a gallery"),
+        ("none", "There is no gallery"),
+    ):
+        with pytest.raises(GalleryError, match=said):
+            restore(tmp_path / name, path, force=True)
+    newer = tmp_path / "newer.sqlite"
+    backup(path, newer)
+    connection = sqlite3.connect(newer)
+    connection.execute("UPDATE gallery_format SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(GalleryError, match=r"newer firstsight \(format 9999"):
+        restore(newer, path, force=True)
+    assert found(path) == NAMES
+
+
+def test_where_there_is_no_file_the_way_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="pg_dump"):
+        backup("postgresql://host/db", tmp_path / "b.sqlite")
+    with pytest.raises(GalleryError, match="pg_dump"):
+        restore(tmp_path / "b.sqlite", "postgresql+psycopg://host/db")
+    with pytest.raises(GalleryError, match="firstsight gallery export"):
+        backup("sqlite://", tmp_path / "b.sqlite")
