@@ -10,15 +10,17 @@ from firstsight.models.folder import find_model, load_model, read_config
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
 
+DEFAULT_MODEL = "glyphs"
+
 
 @contextmanager
 def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) -> Iterator[Gallery]:
-    """The gallery that is named, or the default one of the model that is named. No network is loaded.
+    """The gallery that is named, or the default one of a model. No network is loaded.
 
     Only with `make` is a new one made; without it, a model's default gallery that is not there yet is an empty one.
 
     Raises:
-        UserError: neither was named, or the named gallery is not there.
+        UserError: the named gallery is not there.
     """
     if gallery is not None:
         if not make and "://" not in gallery and not Path(gallery).exists():
@@ -26,12 +28,10 @@ def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) 
                 f"There is no gallery {gallery}.", hint="Check the path, or make it with firstsight enroll."
             )
         where: str | Path = gallery
-    elif model is not None:
-        where = default_gallery_path(read_config(find_model(model)).identity)
+    else:
+        where = default_gallery_path(read_config(find_model(model or DEFAULT_MODEL)).identity)
         if not make and not where.exists():
             where = "sqlite://"
-    else:
-        raise UserError("Which model?", hint="Add --model runs/mine, or --gallery FILE of one that you enrolled into.")
     with Gallery(where) as opened:
         yield opened
 
@@ -40,15 +40,7 @@ def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) 
 def open_recognizer(
     model: str | None, gallery: str | None, *, device: str, threshold: float | None = None, make: bool = False
 ) -> Iterator[Recognizer]:
-    """A named gallery remembers its model; a named model has one default gallery.
-
-    Raises:
-        UserError: neither was named, or a new gallery without a model.
-    """
-    if model is None and gallery is not None and make and not Path(gallery).exists():
-        raise UserError(f"The gallery {gallery} is new and has no model yet.", hint="Add --model runs/mine.")
+    """A gallery remembers its model; a model that is named, or the default one, has one default gallery."""
     with open_gallery(model, gallery, make=make) as opened:
-        name = model or opened.model_name
-        if name is None:
-            raise UserError(f"Nobody is enrolled in {gallery}, so it has no model.", hint="Add --model runs/mine.")
+        name = model or opened.model_name or DEFAULT_MODEL
         yield Recognizer(load_model(name, device=str(pick_device(device))), opened, threshold=threshold)

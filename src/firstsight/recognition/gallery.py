@@ -106,10 +106,10 @@ class Gallery:
         Raises:
             OtherModel: the gallery holds templates of another model.
         """
-        name = str(model.folder.resolve()) if model.folder and Path(model.name).exists() else model.name
+        bound = model.identity, model.address
         with self._storage.reading() as connection:
-            self._refuse_other_model(state_of(connection), (model.identity, name))
-        self._model = model.identity, name
+            self._refuse_other_model(state_of(connection), bound)
+        self._model = bound
 
     def enroll(
         self, name: str, template_D: Int8[Tensor, "D"], picture: bytes | None = None, *, add: bool = False
