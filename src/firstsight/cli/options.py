@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from firstsight.recipes import Setting, settings
 
-Model = Annotated[str | None, Parameter(help="A model folder or a run folder.")]
+Model = Annotated[str | None, Parameter(help="A model's name (glyphs, the default), a model folder or a run folder.")]
 GalleryUrl = Annotated[
     str | None,
     Parameter(name="--gallery", help="A gallery file, or postgresql://USER@HOST/DATABASE; without it the model's own."),

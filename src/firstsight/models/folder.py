@@ -22,6 +22,8 @@ from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.recipes import checked, to_plain
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SHIPPED = Path(__file__).parent / "shipped"
+"""The models that come with the package, each in a model folder by its name."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +44,13 @@ class Model:
         return self.config.identity
 
     @property
+    def address(self) -> str:
+        """What `load_model` finds it by, wherever it is called from."""
+        if self.folder is None or self.folder.parent == SHIPPED:
+            return self.name
+        return str(self.folder.resolve())
+
+    @property
     def device(self) -> torch.device:
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
@@ -51,14 +60,16 @@ def make_model(network: nn.Module, config: ModelConfig, *, name: str) -> Model:
     return _bind(network, config, _weights_bytes(network), name=name)
 
 
-def save_model(model: Model, folder: str | Path) -> Model:
+def save_model(model: Model, folder: str | Path, *, half: bool = False) -> Model:
     """Write the model folder, whole or not at all; an older one at the same place is replaced.
+
+    `half` writes matrices and kernels in half precision; the model that is given back still has all digits.
 
     Raises:
         StorageError: the folder cannot be written (read-only, disk full).
     """
     folder = Path(folder)
-    weights = _weights_bytes(model.network)
+    weights = _weights_bytes(model.network, half=half)
     model = dataclasses.replace(_bind(model.network, model.config, weights, name=model.name), folder=folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +89,7 @@ def save_model(model: Model, folder: str | Path) -> Model:
 
 
 def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, device: str = "cpu") -> Model:
-    """Load a model folder, or the `model/` of a run folder.
+    """Load a model that is shipped, by its name; or a model folder, or the `model/` of a run folder.
 
     `network` is needed for a model that was trained from a module of your own: an instance of it, whose weights
     are replaced by those of the folder.
@@ -163,22 +174,34 @@ def _identity(config: ModelConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _weights_bytes(network: nn.Module) -> bytes:
-    weights: bytes = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+def _weights_bytes(network: nn.Module, *, half: bool = False) -> bytes:
+    """As safetensors. With `half`, all but vectors in fp16: statistics of a normalization may be beyond its range."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+    weights: bytes = save(tensors)
     return weights
 
 
+def shipped_models() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(config.parent.name for config in SHIPPED.glob(f"*/{CONFIG}"))
+
+
 def find_model(name_or_folder: str | Path) -> Path:
-    """The model folder that a user means: itself, or the `model/` of a run folder.
+    """The model folder that a user means: that of a shipped model by its name, itself, or the `model/` of a run folder.
 
     Raises:
         ModelError: there is none.
     """
+    if name_or_folder in shipped_models():
+        return SHIPPED / name_or_folder
     folder = Path(name_or_folder)
     for candidate in (folder, folder / "model"):
         if (candidate / CONFIG).is_file() or (candidate / WEIGHTS).is_file():
             return candidate
-    hint = "Train one with: firstsight train --data PICTURES --out runs/mine"
+    names = ", ".join(shipped_models())
+    hint = f"Give a name ({names}), or train one: firstsight train --data PICTURES --out runs/mine"
     if not folder.exists():
         raise ModelError(f"There is no model {name_or_folder}.", hint=hint)
     raise ModelError(f"{folder} is not a model folder: it has no {CONFIG}.", hint=hint)

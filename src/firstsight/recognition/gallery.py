@@ -144,7 +144,7 @@ class Gallery:
         Raises:
             OtherModel: the gallery holds templates of another model.
         """
-        bound = model.identity, found_by(model)
+        bound = model.identity, model.address
         with self._storage.reading() as connection:
             self._refuse_other_model(state_of(connection), bound)
         self._model = bound
@@ -396,8 +396,3 @@ class Gallery:
 
     def _locked(self, connection: sa.Connection) -> State:
         return refuse_other_key(self.where, lock(connection), self._key_check)
-
-
-def found_by(model: Model) -> str:
-    """How a gallery remembers a model: by its folder, from anywhere, or by its name."""
-    return str(model.folder.resolve()) if model.folder and Path(model.name).exists() else model.name

@@ -13,7 +13,7 @@ from firstsight.errors import GalleryError, ModelError
 from firstsight.functional.quantize import quantize
 from firstsight.models.folder import Model, find_model, read_config, require_embedding
 from firstsight.recognition.embed import embed_pictures, to_png
-from firstsight.recognition.gallery import Gallery, found_by
+from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.quality import MOST_ENLARGED
 from firstsight.recognition.rows import NewTemplate, Stored, insert_templates, lock, stored
 from firstsight.recognition.schema import forgotten, gallery, identities, templates
@@ -66,7 +66,7 @@ def reenroll(
         connection.execute(sa.delete(templates).where(templates.c.id <= last))
         newest = connection.scalar(sa.select(sa.func.max(identities.c.id)))
         connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=newest))
-        connection.execute(sa.update(gallery).values(model_identity=model.identity, model_name=found_by(model)))
+        connection.execute(sa.update(gallery).values(model_identity=model.identity, model_name=model.address))
     opened.bind_model(model)
     return int(count)
 
