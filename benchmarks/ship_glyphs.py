@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from firstsight.evaluation.calibration import calibrate
 from glyphs import WAYS, runs
 
 from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, listing_digest, open_pictures, split_by_group
 from firstsight.data.runs import open_runs
+from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.embedded import embed, with_interval
 from firstsight.evaluation.episodes import evaluate_runs
 from firstsight.evaluation.identification import TemplateSpace, recognize

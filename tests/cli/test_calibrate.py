@@ -10,7 +10,7 @@ import pytest
 from pictures import write_identities
 from typed import Type
 
-from firstsight.models.folder import load_model
+from firstsight.models.folder import SHIPPED, load_model
 
 
 @pytest.fixture(scope="session")
@@ -105,10 +105,11 @@ def test_a_target_without_support_is_refused(
     assert (model / "model" / "config.json").read_bytes() == before
 
 
-def test_without_a_model_it_asks_for_one(type: Type, others: Path) -> None:
-    answer = type("calibrate", "--data", others)
-    assert answer.code == 2
-    assert "Which model? Add --model runs/mine" in " ".join(answer.err.split())
+def test_for_the_model_that_ships_it_is_kept_in_its_gallery(type: Type, others: Path) -> None:
+    shipped = (SHIPPED / "glyphs" / "config.json").read_bytes()
+    found = only(type("calibrate", "--data", others, "--json").out)
+    assert (found["model"], Path(found["kept_in"]).suffix, found["templates"]) == ("glyphs", ".sqlite", 0)
+    assert (SHIPPED / "glyphs" / "config.json").read_bytes() == shipped
 
 
 def test_what_the_model_was_trained_on_is_no_evidence(type: Type, model: Path, photos: Path) -> None:

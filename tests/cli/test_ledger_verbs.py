@@ -13,7 +13,7 @@ from PIL import Image
 from typed import Answer, Type
 
 from firstsight.errors import StorageError
-from firstsight.recognition.decision import Match, decide_identify
+from firstsight.recognition.decision import Match, Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
 
@@ -108,7 +108,7 @@ def test_the_day_and_the_times_are_those_of_the_zone(at_door: Any, tmp_path: Pat
         ledger.set_retention(0)
         for hour, direction in ((22, "out"), (23, "in"), (31, "in"), (40, "out"), (47, "out")):
             at = datetime(2026, 11, 24, tzinfo=UTC) + timedelta(hours=hour)
-            ledger.record("identify", decide_identify([Match("ada", 0.1)], 1.0), direction=direction, at=at)
+            ledger.record("identify", decide_identify([Match("ada", 0.1)], Rule(1.0)), direction=direction, at=at)
     berlin = ("--zone", "Europe/Berlin")
     (line,) = listed(at_door, "--day", "2026-11-25", *berlin)
     assert line == {
@@ -131,7 +131,7 @@ def test_drift_names_whom_to_enroll_anew_and_says_what_it_needs(at_door: Any) ->
         for day in range(12):
             at = datetime.now(UTC) + timedelta(days=day)
             for name, distance in (("ada", 0.5 + 0.03 * day), ("bob", 0.4)):
-                decision = decide_identify([Match(name, distance)], 1.0, model=model)
+                decision = decide_identify([Match(name, distance)], Rule(1.0), model=model)
                 if name == "ada" or day < 4:
                     ledger.confirm(ledger.record("identify", decision, camera="door", at=at).id)
     answer = at_door("ledger", "--drift")
@@ -162,7 +162,7 @@ def test_retention_is_set_and_erases_at_once(at_door: Any) -> None:
     with Gallery(at_door.gallery) as gallery:
         for days in (0, 40):
             at = datetime.now(UTC) - timedelta(days=days)
-            Ledger(gallery).record("identify", decide_identify([Match("ada", 0.1)], 1.0), at=at)
+            Ledger(gallery).record("identify", decide_identify([Match("ada", 0.1)], Rule(1.0)), at=at)
     assert at_door("ledger", "retention").out == "0 entries and 0 probes were erased.\n"
     assert at_door("ledger", "retention", 30).out == "1 entries and 0 probes were erased.\n"
     assert "Entries are kept for 30 days" in at_door("ledger").out

@@ -304,7 +304,7 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
     ("words", "said"),
     [
         (("identfy",), "There is no verb identfy. Did you mean identify?"),
-        (("forget", "ada"), "Which model? Add --model runs/mine"),
+        (("forget", "ada"), "ada is not enrolled"),
         (("identify", "x.png", "--model", "nowhere"), "does not exist"),
         (("train",), "--out"),
         (("train", "--out", "run"), "No data were named to learn from. Add --data PICTURES."),
@@ -349,7 +349,6 @@ def test_a_folder_gives_a_line_a_picture(type: Type, trained: Path, photos: Path
             ("evaluate", "--model", "{trained}", "--data", "x", "--protocol", "open-set", "--trials", "0"),
             "--trials 0 is too few. Give 1 or more.",
         ),
-        (("enroll", "ada", "x.png", "--gallery", "new.sqlite"), "is new and has no model yet. Add --model"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_a_hint(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firstsight.evaluation.drift import NEEDED, Trend, drift, drifting_cameras, genuine_distance, trend
-from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
+from firstsight.recognition.decision import Decision, Match, Rule, decide_identify, decide_verify
 from firstsight.recognition.ledger_rows import Entry, Review
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ def reviewed(decision: Decision, name: str | None, day: float = 0, camera: str |
 
 
 def confirmed(name: str, distance: float, day: float, camera: str | None = None, model: str = "m") -> Entry:
-    return reviewed(decide_identify([Match(name, distance)], 1.0, model=model), name, day, camera)
+    return reviewed(decide_identify([Match(name, distance)], Rule(1.0), model=model), name, day, camera)
 
 
 def points(distances: list[float], step: float = 1) -> list[tuple[datetime, float]]:
@@ -28,8 +28,8 @@ def points(distances: list[float], step: float = 1) -> list[tuple[datetime, floa
 
 
 def test_which_distances_are_genuine() -> None:
-    seen = decide_identify([Match("ada", 0.4), Match("bob", 0.9)], 1.0)
-    refused = decide_verify(Match("ada", 1.2), 1.0)
+    seen = decide_identify([Match("ada", 0.4), Match("bob", 0.9)], Rule(1.0))
+    refused = decide_verify(Match("ada", 1.2), Rule(1.0))
     said = [reviewed(seen, "ada"), reviewed(refused, "ada"), reviewed(seen, "bob")]
     assert [genuine_distance(entry) for entry in said] == [0.4, 1.2, 0.9]
     unknown = [reviewed(seen, "cyd"), reviewed(seen, None), Entry(id=1, at=START, kind="identify", decision=seen)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firstsight.errors import UserError
 from firstsight.recognition.attendance import day_lines, debounced, find_zone, midnight, moment
-from firstsight.recognition.decision import Match, decide_identify, decide_verify
+from firstsight.recognition.decision import Match, Rule, decide_identify, decide_verify
 from firstsight.recognition.ledger_rows import Direction, Entry, Review, entry_columns
 from firstsight.recognition.spreadsheet import csv_lines
 
@@ -22,7 +22,7 @@ START = datetime(2026, 11, 25, 7, 0, tzinfo=UTC)
 def entry(minute: float, name: str | None, direction: Direction | None = "in", *reviews: Review) -> Entry:
     found = [] if name is None else [Match(name, 0.4)]
     at = START + timedelta(minutes=minute)
-    decision = decide_identify(found, 1.1)
+    decision = decide_identify(found, Rule(1.1))
     return Entry(id=1, at=at, kind="identify", decision=decision, direction=direction, reviews=reviews)
 
 
@@ -140,7 +140,7 @@ def test_no_cell_is_a_formula(name: str) -> None:
 
 
 def test_a_line_holds_the_decision_as_it_was_and_who_it_was() -> None:
-    refused = decide_verify(Match("阿达", 1.25), 1.1, model="m", gallery_size=7)
+    refused = decide_verify(Match("阿达", 1.25), Rule(1.1), model="m", gallery_size=7)
     said = Review(START + timedelta(minutes=3), "corrected", "match", "阿达")
     held = Entry(id=4, at=START, kind="verify", decision=refused, camera="door, left", reviews=(said,))
     text = "".join(csv_lines(entry_columns(), [held.to_json(BERLIN)]))
@@ -153,6 +153,6 @@ def test_a_line_holds_the_decision_as_it_was_and_who_it_was() -> None:
 
 def test_what_is_shown_of_who_it_was() -> None:
     gone = Review(START, "corrected", "match", None)
-    differs = Entry(id=1, at=START, kind="verify", decision=decide_verify(Match("ada", 1.2), 1.1))
+    differs = Entry(id=1, at=START, kind="verify", decision=decide_verify(Match("ada", 1.2), Rule(1.1)))
     shown = [each.who for each in (entry(0, "ada"), entry(0, None), differs, entry(0, "ada", "in", gone))]
     assert shown == ["ada", "unknown", "not ada", "(forgotten)"]

@@ -15,7 +15,7 @@ from firstsight.errors import GalleryError, NotEnrolled, StorageError
 from firstsight.models.folder import Model
 from firstsight.recognition import ledger as ledger_module
 from firstsight.recognition.checkin import check_in
-from firstsight.recognition.decision import Decision, Match, decide_identify, decide_verify
+from firstsight.recognition.decision import Decision, Match, Rule, decide_identify, decide_verify
 from firstsight.recognition.embed import crop, to_png
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
@@ -24,8 +24,8 @@ from firstsight.recognition.schema import ledger as ledger_table
 from firstsight.recognition.schema import probes
 
 NOW = datetime.now(UTC)
-ADA = decide_identify([Match("ada", 0.1 + 0.2), Match("bob", 1.5)], 1.1, model="m" * 64, gallery_size=3)
-STRANGER = decide_identify([Match("bob", 1.25), Match("ada", 1.5)], 1.1, model="m" * 64, gallery_size=3)
+ADA = decide_identify([Match("ada", 0.1 + 0.2), Match("bob", 1.5)], Rule(1.1), model="m" * 64, gallery_size=3)
+STRANGER = decide_identify([Match("bob", 1.25), Match("ada", 1.5)], Rule(1.1), model="m" * 64, gallery_size=3)
 
 
 @pytest.fixture
@@ -40,7 +40,10 @@ def count(gallery: Gallery, table: sa.Table) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
-@pytest.mark.parametrize("decision", [ADA, STRANGER, decide_identify([], 0.9), decide_identify([Match("cyd", 0)], 1)])
+NOBODY, CYD = decide_identify([], Rule(0.9)), decide_identify([Match("cyd", 0)], Rule(1))
+
+
+@pytest.mark.parametrize("decision", [ADA, STRANGER, NOBODY, CYD])
 def test_an_entry_holds_the_whole_decision(ledger: Ledger, decision: Decision) -> None:
     entry = ledger.record("identify", decision, request_id=" r-1 ", direction="in", camera="door", at=NOW)
     assert entry.decision == decision
@@ -50,7 +53,7 @@ def test_an_entry_holds_the_whole_decision(ledger: Ledger, decision: Decision) -
 
 
 def test_a_claim_that_was_refused_is_nobodys_entry(ledger: Ledger) -> None:
-    entry = ledger.record("verify", decide_verify(Match("ada", 1.2), 1.1))
+    entry = ledger.record("verify", decide_verify(Match("ada", 1.2), Rule(1.1)))
     assert (entry.verdict, entry.name, entry.decision.name, entry.forgotten) == ("different", None, "ada", False)
     assert list(ledger.entries(name="ada")) == []
 
@@ -65,11 +68,11 @@ def test_a_request_is_recorded_once_and_its_first_decision_stands(ledger: Ledger
 
 
 def test_an_answer_to_another_question_is_refused(ledger: Ledger) -> None:
-    ledger.record("verify", decide_verify(Match("ada", 0.1), 1.1), request_id="r-1")
-    for kind, decision in (("verify", decide_verify(Match("bob", 0.1), 1.1)), ("identify", ADA)):
+    ledger.record("verify", decide_verify(Match("ada", 0.1), Rule(1.1)), request_id="r-1")
+    for kind, decision in (("verify", decide_verify(Match("bob", 0.1), Rule(1.1))), ("identify", ADA)):
         with pytest.raises(GalleryError, match=r"^The request id r-1 was used for something else: verify ada\. Give"):
             ledger.record(kind, decision, request_id="r-1")
-    again = ledger.record("verify", decide_verify(Match("ada", 1.9), 1.1), request_id="r-1")
+    again = ledger.record("verify", decide_verify(Match("ada", 1.9), Rule(1.1)), request_id="r-1")
     assert again.verdict == "match"
 
 
@@ -123,7 +126,7 @@ def test_entries_come_by_time_from_since_to_before_until(ledger: Ledger, monkeyp
 def test_forget_takes_the_name_out_of_every_entry(ledger: Ledger, gallery: Gallery) -> None:
     ledger.record("identify", ADA, request_id="r-1", camera="door")
     ledger.record("identify", STRANGER)
-    ledger.correct(ledger.record("identify", decide_identify([Match("bob", 0.3)], 1.1)).id, "ada")
+    ledger.correct(ledger.record("identify", decide_identify([Match("bob", 0.3)], Rule(1.1))).id, "ada")
     gallery.forget("ada")
     seen, stranger, corrected = ledger.entries()
     assert (seen.verdict, seen.name, seen.forgotten, seen.camera) == ("match", None, True, "door")
@@ -149,12 +152,12 @@ def test_a_probe_is_kept_only_when_asked_for(ledger: Ledger, gallery: Gallery) -
     assert count(gallery, probes) == 1
 
 
-@pytest.mark.parametrize("decision", [ADA, STRANGER, decide_verify(Match("ada", 1.2), 1.1)])
+@pytest.mark.parametrize("decision", [ADA, STRANGER, decide_verify(Match("ada", 1.2), Rule(1.1))])
 def test_forget_erases_every_probe_that_may_show_who_it_is(
     ledger: Ledger, gallery: Gallery, decision: Decision
 ) -> None:
-    other = ledger.record("identify", decide_identify([Match("cyd", 0.3)], 1), probe=b"cyd", keep_probe_days=9).id
-    mistaken = ledger.record("identify", decide_identify([Match("cyd", 0.3)], 1), probe=b"ada", keep_probe_days=9).id
+    other = ledger.record("identify", CYD, probe=b"cyd", keep_probe_days=9).id
+    mistaken = ledger.record("identify", CYD, probe=b"ada", keep_probe_days=9).id
     ledger.correct(mistaken, "ada")
     number = ledger.record("identify", decision, probe=b"ada", keep_probe_days=9).id
     gallery.forget("ada")

@@ -13,14 +13,14 @@ from alembic.config import Config
 from tiny_models import pixel_model, random_templates
 
 from firstsight.recognition import storage
-from firstsight.recognition.decision import Match, decide_identify
+from firstsight.recognition.decision import Match, Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
 
 # argv: the gallery, the first request, the one after the last. Says each request whose entry is on the disk.
 RECORDER = """
 import sys
-from firstsight.recognition.decision import Match, decide_identify
+from firstsight.recognition.decision import Match, Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
 print("ready", flush=True)
@@ -28,7 +28,7 @@ sys.stdin.readline()
 with Gallery(sys.argv[1]) as gallery:
     ledger = Ledger(gallery)
     for i in range(int(sys.argv[2]), int(sys.argv[3])):
-        decision = decide_identify([Match("ada", i / 1_000)], 0.5)
+        decision = decide_identify([Match("ada", i / 1_000)], Rule(0.5))
         entry = ledger.record("identify", decision, request_id=f"request {i}", direction="in")
         print(f"{i} {entry.id}", flush=True)
 """
@@ -108,7 +108,7 @@ def test_no_file_holds_a_probe_that_was_erased_or_a_name_that_was_forgotten(tmp_
         gallery.bind_model(pixel_model("tiny"))
         gallery.enroll_many([name, "bob"], random_templates(2))
         ledger = Ledger(gallery)
-        seen = decide_identify([Match(name, 0.2), Match("bob", 0.9)], 0.5)
+        seen = decide_identify([Match(name, 0.2), Match("bob", 0.9)], Rule(0.5))
         ledger.record("identify", seen)  # does the day's purge
         long_ago = datetime.now(UTC) - timedelta(days=100)
         number = ledger.record("identify", seen, probe=secret, keep_probe_days=9, at=long_ago, camera="front" * 9).id
@@ -143,4 +143,4 @@ def test_a_gallery_of_the_first_format_gets_a_ledger_and_keeps_its_people(
                 assert "ledger" not in connection.dialect.get_table_names(connection)
     with Gallery(path) as gallery:
         assert gallery.names() == ["ada"]
-        assert Ledger(gallery).record("identify", decide_identify([Match("ada", 0.2)], 0.5)).name == "ada"
+        assert Ledger(gallery).record("identify", decide_identify([Match("ada", 0.2)], Rule(0.5))).name == "ada"

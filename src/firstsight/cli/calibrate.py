@@ -16,7 +16,11 @@ def calibrate(
         Parameter(help="Share of strangers who may be let in, 0.01 say; auto: the tightest that the data support."),
     ] = "auto",
     gallery: Annotated[
-        str | None, Parameter(help="A gallery file to keep it in; without it, it becomes the model folder's default.")
+        str | None,
+        Parameter(
+            help="A gallery to keep it in; without it, it becomes the model folder's default. For a model that ships it "
+            "is kept in that model's own gallery."
+        ),
     ] = None,
     device: Device = "auto",
     json: Json = False,
@@ -31,16 +35,14 @@ def calibrate(
     from contextlib import nullcontext
 
     from firstsight.cli.recognizer import open_recognizer
-    from firstsight.errors import UserError
     from firstsight.evaluation.promise import at_size, group_table, group_warnings, promise_lines
     from firstsight.models.device import pick_device
-    from firstsight.models.folder import load_model
+    from firstsight.models.folder import load_model, shipped_models
     from firstsight.workflows.calibrate import calibrate_model
 
-    if model is None and gallery is None:
-        raise UserError("Which model?", hint="Add --model runs/mine.")
     target = None if isinstance(fpir, str) else fpir
-    opened = open_recognizer(model, gallery, device=device, make=True) if gallery else nullcontext()
+    in_gallery = gallery is not None or model is None or model in shipped_models()
+    opened = open_recognizer(model, gallery, device=device, make=True) if in_gallery else nullcontext()
     with opened as recognizer, progress(quiet=json) as on_progress:
         found = calibrate_model(
             recognizer.model if recognizer else load_model(str(model), device=str(pick_device(device))),

@@ -17,6 +17,7 @@ def models(
 
     Example: firstsight models runs
     """
+    from firstsight.models.folder import shipped_models
     from firstsight.workflows.models import list_models
 
     everything = list(list_models(folder))
@@ -28,16 +29,15 @@ def models(
             err.print(entry["error"], style="red", markup=False)
     if json:
         return 0
-    if found:
-        rows = [
-            (
-                entry["name"], entry["model_identity"][:12], entry["network"], entry["input"], entry["data"],
-                "none" if entry["threshold"] is None else f"{entry['threshold']:.3f}",
-                "no key" if entry["enrolled"] is None else str(entry["enrolled"]),
-            )
-            for entry in found
-        ]  # fmt: skip
-        print_table(("model", "identity", "network", "input", "learned from", "threshold", "enrolled"), rows)
-    else:
-        console.print(f"No models in {folder}. Train one: firstsight train --data PICTURES --out runs/mine")
+    rows = [
+        (
+            entry["name"], entry["model_identity"][:12], entry["network"], entry["input"], entry["data"],
+            "none" if entry["threshold"] is None else f"{entry['threshold']:.3f}",
+            "no key" if entry["enrolled"] is None else str(entry["enrolled"]),
+        )
+        for entry in found
+    ]  # fmt: skip
+    print_table(("model", "identity", "network", "input", "learned from", "threshold", "enrolled"), rows)
+    if len(everything) == len(shipped_models()):
+        console.print(f"None in {folder}. Train one: firstsight train --data PICTURES --out runs/mine")
     return 0

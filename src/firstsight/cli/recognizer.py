@@ -16,9 +16,9 @@ DEFAULT_MODEL = "glyphs"
 
 def gallery_of(model: str | None, gallery: str | None) -> str | Path:
     """Where the gallery lies that is named, or the default one of a model."""
-    return (
-        default_gallery_path(read_config(find_model(model or DEFAULT_MODEL)).identity) if gallery is None else gallery
-    )
+    if gallery is not None:
+        return gallery
+    return default_gallery_path(read_config(find_model(model or DEFAULT_MODEL)).identity)
 
 
 @contextmanager

@@ -41,9 +41,9 @@ class Ledger:
         StorageError: from any method: read-only, locked, damaged, or the disk is full. Nothing is half-written.
 
     Example:
-        >>> from firstsight.recognition.decision import decide_identify
+        >>> from firstsight.recognition.decision import Rule, decide_identify
         >>> with Gallery("sqlite://") as gallery:
-        ...     entry = Ledger(gallery).record("identify", decide_identify([], 1.1), direction="in")
+        ...     entry = Ledger(gallery).record("identify", decide_identify([], Rule(1.1)), direction="in")
         ...     entry.id, entry.verdict
         (1, 'unknown')
     """

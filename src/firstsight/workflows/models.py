@@ -5,22 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.errors import GalleryError, ModelError
-from firstsight.models.folder import CONFIG, WEIGHTS, read_config
+from firstsight.models.folder import CONFIG, SHIPPED, WEIGHTS, read_config, shipped_models
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import default_gallery_path
 
 
 def list_models(folder: Path) -> Iterator[dict[str, Any]]:
-    """Each model folder below `folder`, as plain values; `error` says what is wrong with a damaged one."""
+    """Each model folder below `folder`, and each model that ships, as plain values; `error` says what is wrong with a
+    damaged one."""
     for path in sorted(folder.glob(f"**/{CONFIG}")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and (path.parent / WEIGHTS).exists():
-            yield _describe(path.parent)
+            of_run = path.parent.parent if path.parent.name == "model" else path.parent
+            yield _describe(path.parent, str(of_run))
+    for name in shipped_models():
+        yield _describe(SHIPPED / name, name)
 
 
-def _describe(folder: Path) -> dict[str, Any]:
-    name = str(folder.parent if folder.name == "model" else folder)
+def _describe(folder: Path, name: str) -> dict[str, Any]:
     try:
         config = read_config(folder)
     except ModelError as error:
