@@ -11,7 +11,10 @@ import torch
 from tiny_models import pixel_model, random_templates
 from traces import killed_midway, pieces_found
 
+from firstsight.models.folder import Model
+from firstsight.recognition.backup import backup
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.transfer import export_lines
 
 NAMES = [f"Person of Interest {i}" for i in range(5)]
 NAME = NAMES[2]
@@ -117,3 +120,16 @@ def test_after_a_kill_the_next_to_open_the_gallery_erases_what_is_left(tmp_path:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+def test_the_receipt_names_the_backups_and_exports_that_hold_it_still(tmp_path: Path, model: Model) -> None:
+    with Gallery(tmp_path / "gallery.sqlite") as gallery:
+        gallery.bind_model(model)
+        gallery.enroll("ada", torch.ones(64, dtype=torch.int8))
+        backup(tmp_path / "gallery.sqlite", tmp_path / "monday.sqlite")
+        gallery.enroll("bob", torch.ones(64, dtype=torch.int8))
+        export_lines(gallery, tmp_path / "all.jsonl")
+        held_ada = [(copy.kind, Path(copy.path).name) for copy in gallery.forget("ada").copies]
+        held_bob = [(copy.kind, Path(copy.path).name) for copy in gallery.forget("bob").copies]
+    assert held_ada == [("backup", "monday.sqlite"), ("export", "all.jsonl")]
+    assert held_bob == [("export", "all.jsonl")]

@@ -56,15 +56,15 @@ def full(gallery: Gallery, old: Model, monkeypatch: pytest.MonkeyPatch) -> Galle
 
 def pngs(gallery: Gallery) -> list[bytes | None]:
     with gallery.storage.reading() as connection:
-        return [row.picture for batch in rows.stored(connection) for row in batch]
+        return [row.picture for batch in rows.stored(connection, gallery.cipher) for row in batch]
 
 
 def test_everyone_is_as_if_enrolled_by_the_new_model(full: Gallery, tmp_path: Path) -> None:
     new = saved(tmp_path / "new", seed=1, size=10)
-    before, kept, heard = [*full.enrolled()], pngs(full), []
+    before, kept, heard = [*full.enrollments()], pngs(full), []
     assert reenroll(full, new, on_progress=lambda *now: heard.append(now)) == 6
     assert heard == [(4, 6), (6, 6)]
-    assert ([*full.enrolled()], pngs(full)) == (before, kept)
+    assert ([*full.enrollments()], pngs(full)) == (before, kept)
     assert (full.model_identity, full.model_name) == (new.identity, str((tmp_path / "new").resolve()))
     expected = quantize(embed_pictures(new, [noise(seed) for seed in (0, 1, 5)]))
     assert torch.equal(full.templates_of("ada"), expected[:1])

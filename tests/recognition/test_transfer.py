@@ -29,7 +29,7 @@ def full(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> Gallery:
 
 def held(gallery: Gallery) -> list[tuple[object, ...]]:
     with gallery.storage.reading() as connection:
-        rows_ = [row for batch in rows.stored(connection) for row in batch]
+        rows_ = [row for batch in rows.stored(connection, gallery.cipher) for row in batch]
     return [(row.name, row.template, row.picture, row.enrolled_at, row.model_identity) for row in rows_]
 
 
@@ -40,7 +40,7 @@ def test_what_comes_back_is_what_went_out(full: Gallery, tmp_path: Path) -> None
     with Gallery(tmp_path / "other.sqlite") as other:
         assert import_lines(out, other, on_progress=lambda *now: heard.append(now)) == (4, 6)
         assert held(other) == held(full)
-        assert [*other.enrolled()] == [*full.enrolled()]
+        assert [*other.enrollments()] == [*full.enrollments()]
         assert (other.model_identity, len(other)) == (full.model_identity, 4)
         other.bind_model(pixel_model("tiny"))
         found = other.search(random_templates(6), k=1)

@@ -18,8 +18,8 @@ def calibrate(
     gallery: Annotated[
         str | None,
         Parameter(
-            help="A gallery to keep it in; without it, it becomes the model folder's default. For a model that ships it "
-            "is kept in that model's own gallery."
+            help="A gallery to keep it in; without it, it becomes the model folder's default, or goes into the own "
+            "gallery of a model that ships."
         ),
     ] = None,
     device: Device = "auto",
