@@ -17,10 +17,10 @@ _STOPS_MIDWAY = """
 import sys
 import sqlalchemy as sa
 from firstsight.recognition.gallery import Gallery
-from firstsight.recognition.storage import Storage
+from firstsight.recognition.sqlite import SqliteStorage
 
 where = sys.argv[2]
-outside = Storage._outside_transaction
+outside = SqliteStorage._outside_transaction
 
 def stop():
     print("midway", flush=True)
@@ -37,7 +37,7 @@ def watched(storage, statement):
 
 with Gallery(sys.argv[1]) as gallery:
     sa.event.listen(sa.Engine, "after_cursor_execute", executed)
-    Storage._outside_transaction = watched
+    SqliteStorage._outside_transaction = watched
     exec(sys.argv[3])
 """
 

@@ -18,7 +18,10 @@
 Each message is one sentence that says what happened and where; `hint` says what to do.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class FirstsightError(Exception):
@@ -74,7 +77,7 @@ class PictureRefused(PictureError):
     """
 
     exit_code = 3
-    verdict: Any = None
+    verdict: "Any" = None
 
 
 class RecipeError(UserError):

@@ -35,7 +35,7 @@ def test_forget_says_what_it_erased_and_what_was_trained(
     gallery = ("--gallery", tmp_path / "g.sqlite")
     type("enroll", "p3", photos / "p3" / "0.png", "--model", trained, *gallery)
     said = type("forget", "p3", *gallery).out.splitlines()
-    places = "database, free space of the database, write-ahead log, index"
+    places = "database, ledger, free space of the database, write-ahead log, index"
     assert said == [
         f"p3 is forgotten: templates 1, pictures 1, erased from {places}.",
         f"A model was trained on an identity of this name: {tmp_path / 'run'} (no longer there)",

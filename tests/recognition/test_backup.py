@@ -11,8 +11,9 @@ from tiny_models import pixel_model, random_templates
 
 from firstsight.errors import GalleryError, StorageError
 from firstsight.models.folder import Model
+from firstsight.recognition import backup as backup_module
 from firstsight.recognition import backup as module
-from firstsight.recognition import storage
+from firstsight.recognition import sqlite
 from firstsight.recognition.backup import backup, restore
 from firstsight.recognition.gallery import Gallery
 
@@ -128,7 +129,8 @@ def test_a_damaged_gallery_is_replaced_when_asked(path: Path, tmp_path: Path, br
 def test_a_gallery_that_another_has_open_is_not_replaced(
     path: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(backup_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     backup(path, tmp_path / "b.sqlite")
     with Gallery(path) as other:
         other.bind_model(model)

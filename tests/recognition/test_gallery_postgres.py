@@ -171,7 +171,7 @@ def test_after_forget_only_the_log_of_the_server_holds_it_as_the_receipt_says(
         assert all("base" in bytes_found(postgres, secret) for secret in secrets)
         receipt = gallery.forget(names[4])
         assert [bytes_found(postgres, secret) for secret in secrets] == [{"pg_wal"}] * 3
-        assert receipt.erased_from == ("database", "index")
+        assert receipt.erased_from == ("database", "ledger", "free space of the tables", "index")
         assert receipt.left_in == ("the server's write-ahead log", "its logs, replicas and backups")
         assert "base" in bytes_found(postgres, templates[3].numpy().tobytes())
 

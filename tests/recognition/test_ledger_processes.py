@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from tiny_models import pixel_model, random_templates
 
-from firstsight.recognition import storage
+from firstsight.recognition import sqlite
 from firstsight.recognition.decision import Match, Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
@@ -125,17 +125,17 @@ def test_no_file_holds_a_probe_that_was_erased_or_a_name_that_was_forgotten(tmp_
         assert (name.encode() in files) == (erase == "purge")
 
 
-def test_a_gallery_of_the_first_format_gets_a_ledger_and_keeps_its_people(
+def test_a_gallery_without_a_ledger_gets_one_and_keeps_its_people(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def first_format_alone(connection) -> None:
+    def without_ledger(connection) -> None:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", "firstsight.recognition:migrations")
-        command.upgrade(config, "0001")
+        command.upgrade(config, "0002")
 
     path = tmp_path / "old.sqlite"
     with monkeypatch.context() as old:
-        old.setattr(storage, "_migrate", first_format_alone)
+        old.setattr(sqlite, "migrate", without_ledger)
         with Gallery(path) as gallery:
             gallery.bind_model(pixel_model("tiny"))
             gallery.enroll("ada", random_templates(1)[0])
