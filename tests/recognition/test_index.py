@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import random_templates
 
 from firstsight.functional import scan
 from firstsight.recognition import index as index_module
@@ -188,3 +189,9 @@ def test_growth_search_and_forgetting_take_no_second_copy(product: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert 0.5 < float(done.stdout) < 1.2
+
+
+def test_no_probes_find_nothing() -> None:
+    index = Index()
+    index.add(torch.tensor([1]), random_templates(1))
+    assert index.search(random_templates(1)[:0], 2) == []

@@ -101,7 +101,7 @@ def test_killed_at_each_moment_of_a_checkpoint(children: Nursery, tmp_path: Path
     assert any(f".{checkpoints.FILE}" in names for names in marks), "one was killed while it wrote a checkpoint"
 
 
-@pytest.mark.parametrize("every_so_often", [12, 15, 19])
+@pytest.mark.parametrize("every_so_often", [16, 19, 23])
 def test_killed_again_and_again(children: Nursery, tmp_path: Path, every_so_often: int) -> None:
     assert not killed(children, tmp_path / "peer", 0)
     folder, kills = tmp_path / "killed", 0

@@ -80,7 +80,7 @@ class Index:
         An identity is as near as the nearest of its templates. Distances and their order are those of
         `template_distances` over all templates; the scores only find who can be among the nearest.
         """
-        if not self._count or k < 1:
+        if not self._count or not len(probes_MD) or k < 1:
             return [[] for _ in probes_MD]
         nearest: list[list[tuple[int, float]]] = []
         for block_MD in torch.split(probes_MD, max(1, _SCORES // self._count)):
