@@ -9,7 +9,6 @@ recipe.toml, report.json and the model card README.md.
 
 import argparse
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,8 @@ def main() -> None:
     recipe = read_recipe(options.run / "recipe.toml")
     folder = SHIPPED / "glyphs"
     trained = replace(load_model(options.run), name="glyphs")
-    save_model(replace(trained, config=replace(trained.config, operating_point=None)), folder, half=True)
+    about = {**trained.config.trained, "data": SOURCE}
+    save_model(replace(trained, config=replace(trained.config, operating_point=None, trained=about)), folder, half=True)
     _, held_out = split_by_group(open_pictures(options.data), recipe.data.holdout_groups)
     model = calibrated(load_model("glyphs"), held_out)
     report = {
@@ -122,9 +122,9 @@ def main() -> None:
         "orientations": recipe.data.orientations,
         **measured(model, held_out, options.dev_runs, options.runs),
     }
-    shutil.copy(options.run / "recipe.toml", folder / "recipe.toml")
+    recipe_text = (options.run / "recipe.toml").read_text().replace(recipe.data.path, Path(recipe.data.path).name)
+    (folder / "recipe.toml").write_text(recipe_text)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    recipe_text = (folder / "recipe.toml").read_text()
     point = model.config.operating_point
     assert point is not None
     (folder / "README.md").write_text(card(model, recipe_text, report, point))

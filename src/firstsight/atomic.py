@@ -20,9 +20,9 @@ def appearing_whole(path: Path) -> Iterator[Path]:
     fresh = Path(name)
     try:
         yield fresh
-        _to_disk(fresh)
+        to_disk(fresh)
         os.replace(fresh, path)
-        _to_disk(path.parent)
+        to_disk(path.parent)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
@@ -35,8 +35,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         fresh.chmod(0o644)
 
 
-def _to_disk(path: Path) -> None:
-    """A file's content, or the names in a folder."""
+def to_disk(path: Path) -> None:
+    """Have a file's content, or the names in a folder, outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,8 +14,11 @@ from traces import killed_midway, pieces_found
 
 from firstsight.errors import GalleryError, MissingExtra, StorageError
 from firstsight.recognition import keys
+from firstsight.recognition.decision import Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.ledger import Ledger
 from firstsight.recognition.sealing import Cipher, picture_of, seal, template_of, unseal
+from firstsight.recognition.transfer import export_lines, import_lines
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 TEMPLATES = random_templates(3, seed=3)
@@ -230,3 +233,38 @@ def test_without_cryptography_the_line_to_type_is_said(path: Path, monkeypatch: 
         Gallery(path, key=KEY)
     assert not path.exists()
     filled(path, key=None)
+
+
+def test_a_handle_from_before_writes_nothing_in_clear(path: Path, tmp_path: Path) -> None:
+    """Another process encrypts the empty gallery: who has opened it before neither imports nor records into it."""
+    with Gallery(tmp_path / "other.sqlite") as other:
+        other.bind_model(pixel_model("tiny"))
+        other.enroll("ada", random_templates(1)[0])
+        export_lines(other, tmp_path / "ada.jsonl")
+    with Gallery(path) as early:
+        stranger = decide_identify([], Rule(1.0))
+        before = Ledger(early).record("identify", stranger, probe=b"a probe in clear", keep_probe_days=9).id
+        with Gallery(path, key=KEY) as encrypted:
+            assert Ledger(encrypted).probe(before) == b"a probe in clear"
+        uses = (
+            lambda: import_lines(tmp_path / "ada.jsonl", early),
+            lambda: Ledger(early).record("identify", stranger, probe=b"another in clear", keep_probe_days=9),
+            lambda: Ledger(early).probe(before),
+        )
+        for use in uses:
+            with pytest.raises(GalleryError, match="was encrypted after it was opened"):
+                use()
+    held = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.name.startswith(path.name))
+    assert b"in clear" not in held
+
+
+def test_an_export_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
+    filled(path, key=None)
+    with Gallery(path) as gallery:
+        for force in (False, True):
+            with pytest.raises(GalleryError, match="is there already"):
+                export_lines(gallery, path, force=force)
+        assert export_lines(gallery, tmp_path / "out.jsonl").templates
+        with pytest.raises(GalleryError, match="is there already. Name another file, or replace it with --force"):
+            export_lines(gallery, tmp_path / "out.jsonl")
+        assert export_lines(gallery, tmp_path / "out.jsonl", force=True).templates

@@ -23,9 +23,13 @@ def encrypt(
     Example: firstsight gallery encrypt --model runs/mine --key-file gallery.key
     """
     from firstsight.cli.recognizer import gallery_of
+    from firstsight.errors import GalleryError
     from firstsight.recognition.gallery import Gallery
 
-    with Gallery(gallery_of(model, gallery)) as opened:
+    where = gallery_of(model, gallery)
+    if "://" not in str(where) and not Path(where).exists():
+        raise GalleryError(f"There is no gallery {where}.", hint="Enroll first, or with the key: it is encrypted then.")
+    with Gallery(where) as opened:
         opened.encrypt(_key(key_file))
         if json:
             print_json({"encrypted": opened.where, "key_file": str(key_file) if key_file else None})

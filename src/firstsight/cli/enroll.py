@@ -24,7 +24,7 @@ def enroll(
 ) -> int:
     """Remember a name from ONE picture. For many at once: firstsight gallery enroll people.csv
 
-    Exit code 3 where the picture is too poor: too small, empty, blurred, under- or over-exposed, or that of somebody
+    Exit code 3 where the picture is too poor: too small, blurred, under- or over-exposed, or that of somebody
     else who is enrolled.
 
     Example: firstsight enroll ada ada.jpg --model runs/mine

@@ -35,6 +35,8 @@ def forget(
 def _lines(receipt: dict[str, Any]) -> Iterator[str]:
     erased = f"templates {receipt['templates']}, pictures {receipt['pictures']}"
     yield f"{receipt['name']} is forgotten: {erased}, erased from {', '.join(receipt['erased_from'])}."
+    if receipt["left_in"]:
+        yield f"Only the administrator of the server can erase it from {', '.join(receipt['left_in'])}."
     for copy in receipt["copies"]:
         yield f"Still in the {copy['kind']} of {copy['made_at']}: {copy['path']}"
     for trained in receipt["models"]:

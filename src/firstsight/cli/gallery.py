@@ -168,6 +168,7 @@ def export_(
     model: Model = None,
     gallery: GalleryUrl = None,
     pictures: Annotated[bool, Parameter(help="With the pictures, as PNG.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Write a gallery as JSON lines: names, templates, times, and the model's identity.
@@ -178,7 +179,7 @@ def export_(
     from firstsight.recognition.transfer import export_lines
 
     with open_gallery(model, gallery) as opened, progress(quiet=json) as shown:
-        moved = export_lines(opened, out, pictures=pictures, on_progress=stage(shown, "Exporting"))
+        moved = export_lines(opened, out, pictures=pictures, force=force, on_progress=stage(shown, "Exporting"))
     if json:
         print_json({"file": str(out), **moved._asdict()})
     else:
@@ -198,12 +199,12 @@ def import_(
 
     Example: firstsight gallery import friends.jsonl --model runs/mine
     """
-    from firstsight.cli.recognizer import open_gallery
-    from firstsight.models.folder import find_model, read_config
+    from firstsight.cli.recognizer import DEFAULT_MODEL, open_gallery
+    from firstsight.models.folder import address, find_model, read_config
     from firstsight.recognition.transfer import import_lines
 
-    folder = find_model(model) if model else None
-    known = (read_config(folder).identity, str(folder.resolve())) if folder else None
+    wanted = model if gallery else model or DEFAULT_MODEL
+    known = (read_config(find_model(wanted)).identity, address(wanted)) if wanted else None
     with open_gallery(model, gallery, make=True) as opened, progress(quiet=json) as shown:
         moved = import_lines(file, opened, model=known, on_progress=stage(shown, "Importing"))
         if json:

@@ -39,6 +39,8 @@ VERBS = {
 NEXT = """[bold]firstsight[/bold]: recognize at first sight, from one picture.
 
   firstsight demo                                       see it work, in a minute
+  firstsight enroll NAME DRAWING                        remember a drawn symbol, and know it again:
+  firstsight identify DRAWING                           the model glyphs comes along
   firstsight train --data PICTURES --out runs/mine      learn from your own pictures
   firstsight enroll NAME PICTURE --model runs/mine      remember one
   firstsight identify PICTURE --model runs/mine         know it again

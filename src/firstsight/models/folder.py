@@ -46,9 +46,7 @@ class Model:
     @property
     def address(self) -> str:
         """What `load_model` finds it by, wherever it is called from."""
-        if self.folder is None or self.folder.parent == SHIPPED:
-            return self.name
-        return str(self.folder.resolve())
+        return self.name if self.folder is None else address(self.folder)
 
     @property
     def device(self) -> torch.device:
@@ -181,6 +179,16 @@ def _weights_bytes(network: nn.Module, *, half: bool = False) -> bytes:
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     weights: bytes = save(tensors)
     return weights
+
+
+def address(name_or_folder: str | Path) -> str:
+    """What finds a model from anywhere: the name of one that ships, else its folder's path.
+
+    Raises:
+        ModelError: there is none.
+    """
+    folder = find_model(name_or_folder)
+    return folder.name if folder.parent == SHIPPED else str(folder.resolve())
 
 
 def shipped_models() -> list[str]:

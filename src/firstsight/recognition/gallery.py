@@ -44,7 +44,7 @@ from firstsight.recognition.rows import (
     templates_of,
 )
 from firstsight.recognition.schema import gallery, identities, operating_points, templates
-from firstsight.recognition.sealing import Cipher, seal_all
+from firstsight.recognition.sealing import Cipher, seal_all, sealed_from_server
 from firstsight.recognition.storage import Storage, open_storage
 
 
@@ -224,7 +224,7 @@ class Gallery:
         """
         name = clean_name(name)
         with self._storage.writing() as connection:
-            self._locked(connection)
+            self.locked(connection)
             erased = erase_identity(connection, id_of(connection, name, self.where))
         self._erase_traces(f"{name} is out of the gallery")
         return erased.receipt(name, self._storage)
@@ -232,7 +232,7 @@ class Gallery:
     def clear(self) -> None:
         """Forget everyone. Operating points stay."""
         with self._storage.writing() as connection:
-            self._locked(connection)
+            self.locked(connection)
             erase_everyone(connection)
         self._erase_traces("Everyone is out of the gallery")
 
@@ -240,13 +240,15 @@ class Gallery:
         """Seal all templates and pictures with a key, in one transaction; the gallery is not opened without it again.
 
         Raises:
-            GalleryError: it is encrypted already, or the key is not of 32 bytes.
+            GalleryError: it is encrypted already, its server is to search it, or the key is not of 32 bytes.
             StorageError: it is encrypted, but traces of what was in clear are left in its files, as for `forget`.
             MissingExtra: `cryptography` is not installed.
         """
         cipher = Cipher(key)
+        if self._storage.nearest:
+            raise sealed_from_server(self.where)
         with self._storage.writing() as connection:
-            if self._locked(connection).key_check is not None:
+            if self.locked(connection).key_check is not None:
                 raise GalleryError(f"{self.where} is encrypted already.", hint="Use it with its key.")
             check = seal_all(connection, cipher)
             leave_to_erase(connection)
@@ -294,7 +296,7 @@ class Gallery:
             OtherModel: a model was bound, and the gallery holds templates of another.
         """
         with self._storage.reading() as connection:
-            self._refuse_other_model(self._state(connection), self._model)
+            self._refuse_other_model(self.state(connection), self._model)
             return templates_of(connection, id_of(connection, clean_name(name), self.where), self._cipher)
 
     def operating_point(self, model_identity: str) -> OperatingPoint | None:
@@ -309,7 +311,7 @@ class Gallery:
         """Keep an operating point for a model, in place of an earlier one."""
         row = {"model_identity": model_identity, "point": dataclasses.asdict(point), "set_at": now()}
         with self._storage.writing() as connection:
-            self._locked(connection)
+            self.locked(connection)
             of_model = operating_points.c.model_identity == model_identity
             connection.execute(sa.delete(operating_points).where(of_model))
             connection.execute(sa.insert(operating_points), row)
@@ -321,7 +323,7 @@ class Gallery:
 
     def _claim(self, connection: sa.Connection, size: int) -> str:
         """Lock the gallery for this writer, and write its model down if it is the first."""
-        held = self._locked(connection)
+        held = self.locked(connection)
         model = self._bound()
         self._refuse_other_model(held, model)
         if not held.size:
@@ -333,7 +335,7 @@ class Gallery:
         size = templates_MD.shape[1]
         if self._storage.nearest:
             with self._storage.reading() as connection:
-                held = self._state(connection)
+                held = self.state(connection)
                 self._refuse_other_model(held, self._bound())
                 self._refuse_other_size(size, template_size(connection, self._cipher) or size)
                 return self._storage.nearest(connection, templates_MD, min(k, held.size))
@@ -348,7 +350,7 @@ class Gallery:
             self._held = None
         if self._held is None:
             with self._storage.reading() as connection:
-                held = self._state(connection)
+                held = self.state(connection)
                 self._refuse_other_model(held, self._bound())
                 drop_forgotten(connection, self._index)
                 load_new(connection, self._index, self._cipher)
@@ -391,8 +393,10 @@ class Gallery:
         except StorageError as error:
             raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
 
-    def _state(self, connection: sa.Connection) -> State:
+    def state(self, connection: sa.Connection) -> State:
+        """Which model, how many, which key. Raises GalleryError: it was encrypted since it was opened."""
         return refuse_other_key(self.where, state_of(connection), self._key_check)
 
-    def _locked(self, connection: sa.Connection) -> State:
+    def locked(self, connection: sa.Connection) -> State:
+        """The same, and no other writer comes in until this transaction ends."""
         return refuse_other_key(self.where, lock(connection), self._key_check)

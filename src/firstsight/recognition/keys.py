@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-import sqlalchemy as sa
-
+from firstsight.atomic import to_disk
 from firstsight.errors import GalleryError
+from firstsight.recognition.forgetting import leave_to_erase
 from firstsight.recognition.rows import State, lock, state_of
-from firstsight.recognition.schema import gallery
-from firstsight.recognition.sealing import KEY_BYTES, Cipher, sealed_from_server
+from firstsight.recognition.sealing import KEY_BYTES, Cipher, seal_all, sealed_from_server
 from firstsight.recognition.storage import Storage
 
 KEY, KEY_FILE = "FIRSTSIGHT_KEY", "FIRSTSIGHT_KEY_FILE"  # in the environment: the key, or the file that holds it
@@ -60,8 +59,8 @@ def _claim(storage: Storage, cipher: Cipher) -> bytes:
                 f"{storage.where} is not encrypted, and a key was given.",
                 hint=f"Type: firstsight gallery encrypt --gallery {storage.where}; or unset {KEY} and {KEY_FILE}.",
             )
-        check = cipher.check_value()
-        connection.execute(sa.update(gallery).values(key_check=check))
+        check = seal_all(connection, cipher)  # of the ledger there may be pictures
+        leave_to_erase(connection)
     return check
 
 
@@ -105,7 +104,8 @@ def make_key_file(path: Path) -> bytes:
         with open(descriptor, "w") as file:
             file.write(key.hex() + "\n")
             file.flush()
-            os.fsync(descriptor)
+        to_disk(path)
+        to_disk(path.parent)
     except OSError as error:
         raise GalleryError(
             f"The key file {path} cannot be made: {error.strerror}.", hint="Name another place for it."

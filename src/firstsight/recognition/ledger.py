@@ -22,7 +22,7 @@ from firstsight.recognition.ledger_rows import (
     naive,
     read_entries,
 )
-from firstsight.recognition.rows import clean_name, id_of, lock
+from firstsight.recognition.rows import clean_name, id_of
 from firstsight.recognition.schema import ledger, ledger_state, probes, reviews
 from firstsight.recognition.sealing import probe_of, seal, unseal
 
@@ -77,11 +77,12 @@ class Ledger:
         camera = None if camera is None else clean_name(camera, "camera")
         now = naive(datetime.now(UTC))
         with self._storage.writing() as connection:
-            lock(connection)
+            self._gallery.locked(connection)
             if request_id and (known := read_entries(connection, _whole().where(ledger.c.request_id == request_id))):
                 _refuse_other_use(known[0], kind, decision)
                 return known[0]
-            erase_old(connection, now, at_most_daily=True)  # `purge` also overwrites, which takes longer
+            if any(erase_old(connection, now, at_most_daily=True)):
+                leave_to_erase(connection)  # to the next to open the gallery: nobody waits for it at the door
             row = {"kind": kind, "request_id": request_id, "direction": direction, "camera": camera}
             number = insert_entry(connection, decision, row | {"at": naive(at) if at else now})
             if probe and keep_probe_days:
@@ -94,7 +95,7 @@ class Ledger:
     def confirm(self, number: int) -> Entry:
         """An operator says that an entry's decision is right. Raises GalleryError: there is no such entry."""
         with self._storage.writing() as connection:
-            lock(connection)
+            self._gallery.locked(connection)
             query = self._one(connection, number)
             row = connection.execute(query).one()
             insert_review(connection, number, "confirmed", row.decision, row.identity_id)
@@ -108,7 +109,7 @@ class Ledger:
             GalleryError: there is no such entry.
         """
         with self._storage.writing() as connection:
-            lock(connection)
+            self._gallery.locked(connection)
             query = self._one(connection, number)
             identity = None if name is None else id_of(connection, clean_name(name), self._gallery.where)
             insert_review(connection, number, "corrected", "match" if name else "unknown", identity)
@@ -151,6 +152,7 @@ class Ledger:
         """The PNG of the network's input that led to an entry; None if it was not kept, or is erased."""
         alive = probes.c.erase_at > naive(datetime.now(UTC))
         with self._storage.reading() as connection:
+            self._gallery.state(connection)
             found: bytes | None = connection.scalar(
                 sa.select(probes.c.picture).where(probes.c.ledger_id == number, alive)
             )
@@ -175,7 +177,7 @@ class Ledger:
             StorageError: erased from the database, but another program keeps the log open, which still holds it.
         """
         with self._storage.writing() as connection:
-            lock(connection)
+            self._gallery.locked(connection)
             erased = erase_old(connection, naive(datetime.now(UTC)))
             if any(erased):
                 leave_to_erase(connection)

@@ -105,7 +105,7 @@ class PostgresStorage:
             self._outlive_older(connection)
             warnings: list[psycopg.errors.Diagnostic] = []
             connection.add_notice_handler(warnings.append)
-            for table in ("templates", "identities", "probes"):
+            for table in ("templates", "identities", "probes", "ledger", "reviews"):
                 connection.execute(f"VACUUM (FULL) {table}")
             if warnings:  # all that VACUUM does about a table of somebody else
                 raise StorageError(

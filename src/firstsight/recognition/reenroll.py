@@ -15,7 +15,7 @@ from firstsight.models.folder import Model, find_model, read_config, require_emb
 from firstsight.recognition.embed import embed_pictures, to_png
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.quality import MOST_ENLARGED
-from firstsight.recognition.rows import NewTemplate, Stored, insert_templates, lock, stored
+from firstsight.recognition.rows import NewTemplate, Stored, insert_templates, stored
 from firstsight.recognition.schema import forgotten, gallery, identities, templates
 
 _NAMED = 20  # of those without a picture
@@ -53,7 +53,7 @@ def reenroll(
     old = _preprocessing_of(opened)
     refuse_unfit(old, new)
     with opened.storage.writing() as connection:
-        if lock(connection).model_identity == model.identity:
+        if opened.locked(connection).model_identity == model.identity:
             return 0
         _refuse_missing(connection, opened.where)
         count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(templates.c.id))).one()

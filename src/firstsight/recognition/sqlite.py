@@ -1,5 +1,6 @@
 """A gallery in SQLite: one file with a write-ahead log, or in memory. Its failures are said in one sentence."""
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -91,6 +92,9 @@ class SqliteStorage:
             found = format_of(connection, self.where)
         if found is None:
             self._keep_log()  # not sooner: the file might have been another program's
+        elif self._url.database and self._outside_transaction("PRAGMA journal_mode") != ("wal",):
+            with contextlib.suppress(StorageError):  # a backup that was restored; read-only it stays as it is
+                self._keep_log()
         if found != FORMAT:
             with self.writing() as connection:
                 migrate(connection)
@@ -141,7 +145,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 def _prepare_connection(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 begins no transaction by itself: _begin does
-    for pragma in ("foreign_keys = ON", "secure_delete = ON", "temp_store = MEMORY"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -28,8 +28,6 @@ from firstsight.recognition.rows import (
     clean_name,
     ids_of,
     insert_templates,
-    lock,
-    state_of,
     stored,
     template_size,
 )
@@ -59,16 +57,23 @@ class _Line(NamedTuple):
 
 
 def export_lines(
-    opened: Gallery, out: Path, *, pictures: bool = False, on_progress: OnProgress = lambda done, total: None
+    opened: Gallery,
+    out: Path,
+    *,
+    pictures: bool = False,
+    force: bool = False,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Moved:
     """Write everyone into a file of JSON lines, as they are at this moment: the whole file, or none.
 
     Only its owner may read it.
 
     Raises:
-        GalleryError: nobody is enrolled.
+        GalleryError: nobody is enrolled; `out` is there already, and `force` does not insist, or is the gallery.
         StorageError: it cannot be written.
     """
+    if out.exists() and (not force or str(out.resolve()) == str(Path(opened.where).resolve())):
+        raise GalleryError(f"{out} is there already.", hint="Name another file, or replace it with --force.")
     try:
         with appearing_whole(out) as fresh, fresh.open("w", encoding="utf-8") as file:
             moved = _write(opened, file, pictures, on_progress)
@@ -111,7 +116,7 @@ def import_lines(
 
 def _write(opened: Gallery, file: TextIO, pictures: bool, on_progress: OnProgress) -> Moved:
     with opened.storage.reading() as connection:
-        held = state_of(connection)
+        held = opened.state(connection)
         if not held.size:
             raise GalleryError(f"Nobody is enrolled in {opened.where}.")
         total = connection.scalar(sa.select(sa.func.count()).select_from(templates)) or 0
@@ -148,7 +153,7 @@ def _read(file: Path, lines: TextIO, opened: Gallery, model: tuple[str, str] | N
     total = head["templates"]
     parsed = _parsed(file, lines)
     with opened.storage.writing() as connection:
-        held = lock(connection)
+        held = opened.locked(connection)
         by = (held.model_identity, held.model_name) if held.size else model
         _refuse_other_model(file, head, by)
         if not held.size:
@@ -223,6 +228,8 @@ def _parsed(file: Path, lines: TextIO) -> Iterator[_Line]:
             since = datetime.fromisoformat(line["enrolled_at"]).astimezone(UTC).replace(tzinfo=None)
             name = clean_name(line["name"])
             consent = line.get("consent")
+            if not (consent is None or isinstance(consent, str)):
+                raise ValueError("the consent is no text")
             if not any(template):
                 raise ValueError("the template is empty or all zero")
         except GalleryError as error:
