@@ -8,6 +8,8 @@ import pytest
 from traces import pieces_found
 from typed import Type
 
+from firstsight.recognition.gallery import Gallery
+
 
 def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
@@ -85,7 +87,11 @@ def test_with_a_key_at_hand_a_new_gallery_is_encrypted_and_a_plain_one_refused_w
 
 
 def test_encrypting_without_a_key_asks_for_one(type: Type, tmp_path: Path) -> None:
-    answer = type("gallery", "encrypt", "--gallery", tmp_path / "g.sqlite")
+    there = tmp_path / "g.sqlite"
+    missing = type("gallery", "encrypt", "--gallery", there)
+    assert (missing.code, f"There is no gallery {there}." in flat(missing.err), there.exists()) == (2, True, False)
+    Gallery(there).close()
+    answer = type("gallery", "encrypt", "--gallery", there)
     assert (answer.code, flat(answer.err)) == (2, "Which key? Add --key-file FILE, which is made if it is not there.")
 
 
