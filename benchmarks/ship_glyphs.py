@@ -27,7 +27,7 @@ from firstsight.recipes import read_recipe
 
 SOURCE = "Omniglot, background set (Lake, Salakhutdinov and Tenenbaum 2015, doi:10.1126/science.aab3050)"
 LICENSE = "MIT"
-HELD_OUT = "Omniglot, alphabets held out"
+LEARNED, HELD_OUT = "Omniglot, 24 alphabets", "Omniglot, alphabets held out"
 
 
 def calibrated(model: Model, pictures: PictureSet) -> Model:
@@ -113,7 +113,7 @@ def main() -> None:
     recipe = read_recipe(options.run / "recipe.toml")
     folder = SHIPPED / "glyphs"
     trained = replace(load_model(options.run), name="glyphs")
-    about = {**trained.config.trained, "data": SOURCE}
+    about = {**trained.config.trained, "data": LEARNED}
     save_model(replace(trained, config=replace(trained.config, operating_point=None, trained=about)), folder, half=True)
     _, held_out = split_by_group(open_pictures(options.data), recipe.data.holdout_groups)
     model = calibrated(load_model("glyphs"), held_out)

@@ -118,7 +118,7 @@ def test_an_export_that_fails_leaves_the_one_before(full: Gallery, tmp_path: Pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_lines(full, out, on_progress=fail)
+        export_lines(full, out, force=True, on_progress=fail)
     assert out.read_text() == "before"
     assert [file.name for file in tmp_path.iterdir() if "jsonl" in file.name] == ["g.jsonl"]
 

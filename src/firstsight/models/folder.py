@@ -46,7 +46,7 @@ class Model:
     @property
     def address(self) -> str:
         """What `load_model` finds it by, wherever it is called from."""
-        return self.name if self.folder is None else address(self.folder)
+        return self.name if self.folder is None or not self.folder.exists() else _address(self.folder)
 
     @property
     def device(self) -> torch.device:
@@ -187,7 +187,10 @@ def address(name_or_folder: str | Path) -> str:
     Raises:
         ModelError: there is none.
     """
-    folder = find_model(name_or_folder)
+    return _address(find_model(name_or_folder))
+
+
+def _address(folder: Path) -> str:
     return folder.name if folder.parent == SHIPPED else str(folder.resolve())
 
 
