@@ -8,8 +8,9 @@ from pathlib import Path
 from firstsight.atomic import appearing_whole
 from firstsight.errors import GalleryError, StorageError
 from firstsight.recognition.copies import note_copy
+from firstsight.recognition.formats import refuse_newer
 from firstsight.recognition.rows import state_of
-from firstsight.recognition.schema import FORMAT, VERSION_TABLE
+from firstsight.recognition.schema import VERSION_TABLE
 from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_sentence
 
 OnPages = Callable[[int, int], None]
@@ -172,11 +173,7 @@ def _require_gallery(file: Path) -> None:
         if VERSION_TABLE not in names:
             raise GalleryError(f"{file} is no gallery.", hint="Name a gallery, or a backup of one.")
         (found,) = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
-    if found > FORMAT:
-        raise GalleryError(
-            f"{file} was written by a newer firstsight (format {found}; this one knows up to {FORMAT}).",
-            hint="Type: pip install --upgrade firstsight",
-        )
+    refuse_newer(found, str(file))
 
 
 def _opened(file: Path) -> sqlite3.Connection:

@@ -18,12 +18,17 @@ def format_of(connection: sa.Connection, where: str) -> str | None:
             raise GalleryError(f"{where} is another program's database.", hint="Name a gallery, or a new one.")
         return None
     found = str(connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")))
+    refuse_newer(found, where)
+    return found
+
+
+def refuse_newer(found: str, where: str) -> None:
+    """Raises GalleryError: the format is one of a newer firstsight."""
     if found > FORMAT:
         raise GalleryError(
             f"{where} was written by a newer firstsight (format {found}; this one knows up to {FORMAT}).",
             hint="Type: pip install --upgrade firstsight",
         )
-    return found
 
 
 def migrate(connection: sa.Connection) -> None:
