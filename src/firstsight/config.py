@@ -17,6 +17,7 @@ IDENTITIES: Only = {"task": ("embedding",)}
 PICTURES: Only = {"task": ("embedding", "classification")}
 TRIPLETS: Only = {"task": ("embedding",), "loss": ("auto", "triplet")}
 CONV: Only = {"network": ("conv",)}
+NORMED: Only = {"network": ("conv", "nn2", "nn3", "nn4", "nns2")}
 MLP: Only = {"network": ("mlp",)}
 ALWAYS: Only = {}
 
@@ -72,8 +73,10 @@ class Data:
 class Preprocessing:
     """From a picture file to the network's input. Part of a model: enroll, evaluate and train all obey it."""
 
-    height: int = option(64, "Input height in pixels.", low=8, high=2048, only=PICTURES)
-    width: int = option(64, "Input width in pixels.", low=8, high=2048, only=PICTURES)
+    height: int = option(
+        0, "Input height in pixels; 0: what the network was designed for, else 64.", low=0, high=2048, only=PICTURES
+    )
+    width: int = option(0, "Input width in pixels; 0 as for the height.", low=0, high=2048, only=PICTURES)
     color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.", only=PICTURES)
     fit: Literal["pad", "crop", "stretch", "ink"] = option(
         "pad",
@@ -92,13 +95,15 @@ class Preprocessing:
 class Network:
     """The function that is learned."""
 
-    name: str = option("conv", "Registered network: conv or mlp.", flag="network")
+    name: str = option(
+        "conv", "conv, mlp, or one of FaceNet's Inception networks: nn2, nn3, nn4, nns2.", flag="network"
+    )
     channels: tuple[int, ...] = option(
         (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1, only=CONV
     )
     depth: int = option(1, "Convolutions in each conv stage.", low=1, high=8, only=CONV)
     norm: Literal["batch", "group"] = option(
-        "batch", "Normalization of the conv stages; group does not depend on how a batch is divided.", only=CONV
+        "batch", "Normalization of the convolutions; group does not depend on how a batch is divided.", only=NORMED
     )
     hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.", low=1, only=MLP)
     activation: Literal["relu", "sigmoid", "tanh"] = option("relu", "Of the hidden layers of an mlp.", only=MLP)

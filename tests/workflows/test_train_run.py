@@ -240,3 +240,11 @@ def test_identities_are_known_from_one_picture(tmp_path: Path) -> None:
     assert run.evaluation is not None
     assert run.evaluation.one_shot.accuracy > 0.9
     assert draw_identity(0, 0).tobytes() != draw_identity(0, 1).tobytes()
+
+
+def test_a_network_of_facenet_takes_the_size_it_was_designed_for(photos: Path, tmp_path: Path) -> None:
+    recipe = with_flags(Recipe(), data=str(photos), network="nns2", identities=2, pictures=2, epochs=1)
+    run = train(recipe, out=tmp_path / "run")
+    assert run.model.config.input_shape == (1, 140, 116)
+    assert read_recipe(run.folder / "recipe.toml").preprocessing.height == 140
+    assert embed_pictures(load_model(run.folder), [photos / "p0" / "0.png"]).shape == (1, 128)

@@ -118,9 +118,11 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing, *, name: str = "
         PictureError: it holds no ink where `fit` looks for some. As a blank input, all that is empty would be enrolled
             and recognized as one identity.
     """
+    height, width = preprocessing.height, preprocessing.width
     if preprocessing.color == "auto":
         raise ValueError('color = "auto" must be resolved before pictures are prepared: see resolve_color')
-    height, width = preprocessing.height, preprocessing.width
+    if not height or not width:
+        raise ValueError("A height or width of 0 must be resolved before pictures are prepared: see with_own_size")
     if preprocessing.fit == "ink":
         from firstsight.data.ink import redraw  # scipy.ndimage takes a quarter of a second
 

@@ -32,7 +32,7 @@ def conv_trunk(
         for _ in range(depth):
             stages += [
                 nn.Conv2d(input_channels, out_channels, kernel_size=3, padding=1, bias=False),
-                nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(_groups(out_channels), out_channels),
+                normalization(out_channels, norm),
                 nn.ReLU(inplace=True),
             ]
             input_channels = out_channels
@@ -44,6 +44,11 @@ def conv_trunk(
 def channels_last(network: nn.Module) -> nn.Module:
     """The same network in the memory layout in which convolutions are fastest; other layers are left as they are."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def normalization(channels: int, norm: Literal["batch", "group"]) -> nn.Module:
+    """What brings the channels of a convolution to one scale."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(_groups(channels), channels)
 
 
 def _groups(channels: int) -> int:

@@ -1,35 +1,71 @@
 """The networks that a recipe can name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 import torch
 from torch import nn
 
-from firstsight.config import ModelConfig, Network
+from firstsight.config import ModelConfig, Network, Preprocessing
 from firstsight.errors import RecipeError
 from firstsight.models.conv import conv_trunk
 from firstsight.models.embedding import EmbeddingHead, UnitLength
+from firstsight.models.facenet import DESIGNS, inception_trunk
 from firstsight.models.mlp import mlp_trunk
 
 CUSTOM = "custom"
 """The name under which a network that was given from Python, not built here, is saved."""
+
+ANY_SIZE = 64
+"""Height and width of the input of a network that takes any."""
+SMALLEST = 8
+"""Height or width of an input."""
 
 Trunk = tuple[nn.Module, int]
 """A module B x ... -> B x features, and the number of features."""
 
 
 def _conv(network: Network, input_shape: tuple[int, ...]) -> Trunk:
-    if len(input_shape) != 3:
-        raise RecipeError("The network conv needs pictures, and these are rows.", hint="Add --network mlp.")
-    return conv_trunk(*input_shape, network.channels, depth=network.depth, norm=network.norm)
+    shape = _of_a_picture(network, input_shape)
+    return conv_trunk(*shape, network.channels, depth=network.depth, norm=network.norm)
 
 
 def _mlp(network: Network, input_shape: tuple[int, ...]) -> Trunk:
     return mlp_trunk(prod(input_shape), network.hidden, network.activation)
 
 
-NETWORKS: dict[str, Callable[[Network, tuple[int, ...]], Trunk]] = {"conv": _conv, "mlp": _mlp}
+def _inception(network: Network, input_shape: tuple[int, ...]) -> Trunk:
+    return inception_trunk(DESIGNS[network.name], *_of_a_picture(network, input_shape), norm=network.norm)
+
+
+def _of_a_picture(network: Network, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W), where it is that."""
+    if len(input_shape) != 3:
+        raise RecipeError(f"The network {network.name} needs pictures, and these are rows.", hint="Add --network mlp.")
+    channels, height, width = input_shape
+    return channels, height, width
+
+
+NETWORKS: dict[str, Callable[[Network, tuple[int, ...]], Trunk]] = {
+    "conv": _conv, "mlp": _mlp, **dict.fromkeys(DESIGNS, _inception)
+}  # fmt: skip
+
+
+def with_own_size(preprocessing: Preprocessing, network: Network) -> Preprocessing:
+    """Settle height = 0 and width = 0: the size that the network was designed for, or 64 where it was for none.
+
+    Raises:
+        RecipeError: a size of its own that is too small.
+    """
+    height, width = DESIGNS[network.name].size if network.name in DESIGNS else (ANY_SIZE, ANY_SIZE)
+    settled = replace(preprocessing, height=preprocessing.height or height, width=preprocessing.width or width)
+    for side in ("height", "width"):
+        if getattr(settled, side) < SMALLEST:
+            raise RecipeError(
+                f"--{side} {getattr(settled, side)} is too small.", hint=f"Give {SMALLEST} or more, or leave it out."
+            )
+    return settled
 
 
 def own_network(network: nn.Module, config: ModelConfig) -> nn.Module:

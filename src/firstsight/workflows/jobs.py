@@ -30,6 +30,7 @@ from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
 from firstsight.evaluation.report import Headline, Section, Table
 from firstsight.evaluation.verification import verification
 from firstsight.models.folder import Model, make_model, set_operating_point
+from firstsight.models.registry import with_own_size
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loss import loss_name
 from firstsight.workflows.examples import Examples, open_examples, outputs_of
@@ -87,6 +88,8 @@ def open_job(recipe: Recipe, on_progress: OnProgress, *, few: int | None = None)
     """
     if not recipe.data.path:
         raise DataError("No data were named to learn from.", hint="Add --data PICTURES.")
+    if recipe.data.task != "regression":
+        recipe = replace(recipe, preprocessing=with_own_size(recipe.preprocessing, recipe.network))
     kind = EmbeddingJob if recipe.data.task == "embedding" else ExampleJob
     return kind(recipe, on_progress, few)
 
