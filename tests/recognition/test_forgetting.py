@@ -63,7 +63,7 @@ def test_no_file_holds_the_template_the_picture_or_the_name(tmp_path: Path, path
         receipt = gallery.forget(NAME)
         assert found(tmp_path) == (0, 0, 0)
         assert is_there(tmp_path, 3)
-        in_memory = gallery._index._segments[0][:5].numpy().tobytes()
+        in_memory = gallery._searcher._index._segments[0][:5].numpy().tobytes()
         assert TEMPLATES[2].numpy().tobytes() not in in_memory
         assert TEMPLATES[3].numpy().tobytes() in in_memory
     assert receipt.erased_from == ("database", "ledger", "free space of the database", "write-ahead log", "index")

@@ -18,20 +18,6 @@ from firstsight.recognition.rows import lock
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'firstsight[dev]'")
 
 
-def test_the_index_is_read_again_only_when_someone_wrote(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = random_templates(2)
-    with opened(postgres_url) as mine, opened(postgres_url) as theirs:
-        theirs.enroll("one", one)
-        assert names_found(mine, one) == ["one"]
-        with monkeypatch.context() as patched:
-            patched.setattr("firstsight.recognition.gallery.load_new", lambda *_: pytest.fail("read again"))
-            assert names_found(mine, one) == ["one"]
-            theirs.names()
-            assert names_found(mine, one) == ["one"]
-        theirs.enroll("two", two)
-        assert names_found(mine, two) == ["two", "one"]
-
-
 def test_what_was_written_while_nobody_listened_is_not_missed(postgres: PostgresServer, postgres_url: str) -> None:
     one, two, three = random_templates(3)
     with opened(postgres_url) as mine, opened(postgres_url) as theirs:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from galleries import names_found, opened
 from tiny_models import pixel_model, random_templates
 
 from firstsight.recognition.gallery import Gallery
@@ -82,6 +83,22 @@ def test_a_search_sees_what_others_enrolled_and_forgot(shared_gallery_url: str) 
         assert found() == ["four"]
 
 
+def test_the_database_is_read_again_only_when_someone_wrote(
+    shared_gallery_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = random_templates(2)
+    with opened(shared_gallery_url) as mine, opened(shared_gallery_url) as theirs:
+        theirs.enroll("one", one)
+        assert names_found(mine, one) == ["one"]
+        with monkeypatch.context() as patched:
+            patched.setattr("firstsight.recognition.searcher.standing_of", lambda *_: pytest.fail("read again"))
+            assert names_found(mine, one) == ["one"]
+            theirs.names()
+            assert (names_found(mine, one), mine.count_templates()) == (["one"], 1)
+        theirs.enroll("two", two)
+        assert names_found(mine, two) == ["two", "one"]
+
+
 def test_who_is_forgotten_during_a_search_is_not_found(
     shared_gallery_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +107,7 @@ def test_who_is_forgotten_during_a_search_is_not_found(
         for gallery in (mine, theirs):
             gallery.bind_model(pixel_model("tiny"))
         theirs.enroll_many(["one", "two"], torch.stack([one, two]))
-        search = mine._index.search
+        search = mine._searcher._index.search
 
         def interrupted(*arguments: Any) -> Any:
             found = search(*arguments)
@@ -98,7 +115,7 @@ def test_who_is_forgotten_during_a_search_is_not_found(
                 theirs.forget("one")
             return found
 
-        monkeypatch.setattr(mine._index, "search", interrupted)
+        monkeypatch.setattr(mine._searcher._index, "search", interrupted)
         assert [match.name for match in mine.search(one[None], k=2)[0]] == ["two"]
 
 

@@ -60,7 +60,7 @@ def recognizer(gallery: Gallery, model: Model) -> Recognizer:
 
 def templates(gallery: Gallery) -> Counter[str]:
     with gallery.storage.reading() as connection:
-        return Counter(row.name for batch in rows.stored(connection, gallery.cipher) for row in batch)
+        return Counter(row.name for batch in rows.stored(connection, gallery.terms.cipher) for row in batch)
 
 
 def test_a_list_enrolls_everyone_and_a_second_time_nobody(recognizer: Recognizer, tmp_path: Path) -> None:

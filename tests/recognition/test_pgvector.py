@@ -8,7 +8,8 @@ import torch
 from galleries import in_search, names_found, opened
 from tiny_models import pixel_model, random_templates
 
-from firstsight.errors import GalleryError
+from firstsight.config import OperatingPoint
+from firstsight.errors import GalleryError, OtherModel
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.pgvector import make_hnsw
 from firstsight.recognition.storage import open_storage
@@ -41,7 +42,28 @@ def test_the_exact_search_of_the_server_finds_what_the_index_finds(postgres_url:
     with opened(postgres_url) as in_memory, opened(in_search(postgres_url, "server")) as there:
         in_memory.enroll_many(names, held, add=True)
         assert there.search(probes, k) == in_memory.search(probes, k)
-        assert len(there._index) == 0  # nothing is kept in memory
+        assert len(there._searcher._index) == 0  # nothing is kept in memory
+
+
+def test_the_server_counts_again_only_when_someone_enrolled_or_forgot(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(in_search(postgres_url, "server")) as gallery, opened(postgres_url) as theirs:
+        theirs.enroll_many(["ada", "bob"], random_templates(2))
+        assert gallery.count_templates() == 2
+        with monkeypatch.context() as patched:
+            patched.setattr("firstsight.recognition.searcher.count_templates", lambda *_: pytest.fail("counted again"))
+            theirs.set_operating_point(
+                "m", OperatingPoint(threshold=1, target=0.1, accepted=0, comparisons=1, identities=2)
+            )
+            assert gallery.count_templates() == 2
+        theirs.forget("ada")
+        assert gallery.count_templates() == 1
+        theirs.clear()
+        theirs.bind_model(pixel_model("other", size=4))
+        theirs.enroll("ada", random_templates(1, 16)[0])
+        with pytest.raises(OtherModel):
+            gallery.count_templates()
 
 
 def test_hnsw_is_used_when_asked_for_once_its_recall_was_measured(postgres_url: str) -> None:

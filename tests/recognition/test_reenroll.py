@@ -56,7 +56,7 @@ def full(gallery: Gallery, old: Model, monkeypatch: pytest.MonkeyPatch) -> Galle
 
 def pngs(gallery: Gallery) -> list[bytes | None]:
     with gallery.storage.reading() as connection:
-        return [row.picture for batch in rows.stored(connection, gallery.cipher) for row in batch]
+        return [row.picture for batch in rows.stored(connection, gallery.terms.cipher) for row in batch]
 
 
 def test_everyone_is_as_if_enrolled_by_the_new_model(full: Gallery, tmp_path: Path) -> None:

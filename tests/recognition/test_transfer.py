@@ -29,7 +29,7 @@ def full(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> Gallery:
 
 def held(gallery: Gallery) -> list[tuple[object, ...]]:
     with gallery.storage.reading() as connection:
-        rows_ = [row for batch in rows.stored(connection, gallery.cipher) for row in batch]
+        rows_ = [row for batch in rows.stored(connection, gallery.terms.cipher) for row in batch]
     return [(row.name, row.template, row.picture, row.enrolled_at, row.model_identity) for row in rows_]
 
 

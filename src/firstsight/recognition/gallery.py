@@ -1,7 +1,6 @@
 """The gallery: who is enrolled, from which pictures, by which model. M probes, N templates, D their length."""
 
 import dataclasses
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -11,7 +10,7 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import AlreadyEnrolled, GalleryError, OtherModel, StorageError
+from firstsight.errors import AlreadyEnrolled, GalleryError, StorageError
 from firstsight.models.folder import Model
 from firstsight.recipes import checked
 from firstsight.recognition.decision import Match
@@ -23,29 +22,24 @@ from firstsight.recognition.forgetting import (
     finish_erasing,
     leave_to_erase,
 )
-from firstsight.recognition.index import Index
-from firstsight.recognition.keys import refuse_other_key, unlock
+from firstsight.recognition.keys import unlock
 from firstsight.recognition.rows import (
     Enrollment,
     NewTemplate,
-    State,
     clean_name,
-    drop_forgotten,
     enrollments,
     id_of,
     ids_of,
     insert_templates,
-    load_new,
-    lock,
-    names_of,
     now,
     state_of,
-    template_size,
     templates_of,
 )
-from firstsight.recognition.schema import gallery, identities, operating_points, templates
+from firstsight.recognition.schema import gallery, identities, operating_points
 from firstsight.recognition.sealing import Cipher, seal_all, sealed_from_server
+from firstsight.recognition.searcher import Searcher
 from firstsight.recognition.storage import Storage, open_storage
+from firstsight.recognition.terms import Terms
 
 
 class Gallery:
@@ -73,14 +67,12 @@ class Gallery:
     """
 
     def __init__(self, url_or_path: str | Path, *, key: bytes | None = None) -> None:
-        self._cipher = Cipher(key) if key is not None else None
+        cipher = Cipher(key) if key is not None else None
         self._storage = open_storage(url_or_path)
-        self._index = Index()
-        self._lock = threading.Lock()  # guards the index
-        self._model: tuple[str, str] | None = None  # identity, and the name to find it by
-        self._held: State | None = None  # what the index is true to; None if it may not be
+        self._searcher = Searcher(self._storage)
         try:
-            self._key_check = unlock(self._storage, self._cipher)
+            check = unlock(self._storage, cipher)
+            self._terms = Terms(where=self.where, model=None, cipher=cipher, key_check=check)
             finish_erasing(self._storage)
         except BaseException:
             self.close()
@@ -97,9 +89,9 @@ class Gallery:
         return self._storage
 
     @property
-    def cipher(self) -> Cipher | None:
-        """What templates and pictures are sealed with, if they are."""
-        return self._cipher
+    def terms(self) -> Terms:
+        """What all that reads or writes them must obey."""
+        return self._terms
 
     def __enter__(self) -> "Gallery":
         return self
@@ -144,11 +136,10 @@ class Gallery:
         Raises:
             OtherModel: the gallery holds templates of another model.
         """
-        bound = model.identity, model.address
+        terms = dataclasses.replace(self._terms, model=(model.identity, model.address))
         with self._storage.reading() as connection:
-            self._refuse_other_model(state_of(connection), bound)
-        self._model = bound
-        self._held = None
+            terms.refuse_other_model(state_of(connection))
+        self._terms = terms
 
     def enroll(
         self,
@@ -188,7 +179,7 @@ class Gallery:
         names = [clean_name(name) for name in names]
         enrolled_at = now()
         with self._storage.writing() as connection:
-            model_identity = self._claim(connection, templates_ND.shape[1])
+            model_identity = self._terms.claim(connection, templates_ND.shape[1])
             known = ids_of(connection, names)
             if not add:
                 self._refuse_twice(names, known)
@@ -207,7 +198,7 @@ class Gallery:
                 NewTemplate(known[name], template_D.tobytes(), picture, consent, enrolled_at)
                 for name, template_D, picture, consent in rows
             )
-            insert_templates(connection, self._cipher, model_identity, new_templates)
+            insert_templates(connection, self._terms.cipher, model_identity, new_templates)
             connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
 
     def forget(self, name: str) -> Receipt:
@@ -224,7 +215,7 @@ class Gallery:
         """
         name = clean_name(name)
         with self._storage.writing() as connection:
-            self.locked(connection)
+            self._terms.locked(connection)
             erased = erase_identity(connection, id_of(connection, name, self.where))
         self._erase_traces(f"{name} is out of the gallery")
         return erased.receipt(name, self._storage)
@@ -232,7 +223,7 @@ class Gallery:
     def clear(self) -> None:
         """Forget everyone. Operating points stay."""
         with self._storage.writing() as connection:
-            self.locked(connection)
+            self._terms.locked(connection)
             erase_everyone(connection)
         self._erase_traces("Everyone is out of the gallery")
 
@@ -248,11 +239,11 @@ class Gallery:
         if self._storage.nearest:
             raise sealed_from_server(self.where)
         with self._storage.writing() as connection:
-            if self.locked(connection).key_check is not None:
+            if self._terms.locked(connection).key_check is not None:
                 raise GalleryError(f"{self.where} is encrypted already.", hint="Use it with its key.")
             check = seal_all(connection, cipher)
             leave_to_erase(connection)
-        self._cipher, self._key_check = cipher, check
+        self._terms = dataclasses.replace(self._terms, cipher=cipher, key_check=check)
         self._erase_traces(f"{self.where} is encrypted")
 
     def search(self, templates_MD: Int8[Tensor, "M D"], k: int = 2) -> list[list[Match]]:
@@ -265,14 +256,7 @@ class Gallery:
             OtherModel: the gallery holds templates of another model than the one bound.
             GalleryError: no model was bound, or the probes have another length.
         """
-        while True:
-            found = self._nearest(templates_MD, k)
-            ids = {identity for nearest in found for identity, _ in nearest}
-            with self._storage.reading() as connection:
-                name_of = names_of(connection, ids)
-            if len(name_of) == len(ids):
-                return [[Match(name_of[identity], distance) for identity, distance in nearest] for nearest in found]
-            self._held = None  # one was forgotten just now
+        return self._searcher.search(self._terms, templates_MD, k)
 
     def count_templates(self) -> int:
         """How many templates a search looks at.
@@ -281,12 +265,7 @@ class Gallery:
             OtherModel: the gallery holds templates of another model than the one bound.
             GalleryError: no model was bound.
         """
-        if self._storage.nearest:
-            with self._storage.reading() as connection:
-                return connection.scalar(sa.select(sa.func.count()).select_from(templates)) or 0
-        with self._lock:
-            self._follow()
-            return len(self._index)
+        return self._searcher.count(self._terms)
 
     def templates_of(self, name: str) -> Int8[Tensor, "K D"]:
         """The templates of one identity, in the order of enrollment.
@@ -296,8 +275,10 @@ class Gallery:
             OtherModel: a model was bound, and the gallery holds templates of another.
         """
         with self._storage.reading() as connection:
-            self._refuse_other_model(self.state(connection), self._model)
-            return templates_of(connection, id_of(connection, clean_name(name), self.where), self._cipher)
+            held = self._terms.state(connection)
+            if self._terms.model:
+                self._terms.refuse_other_model(held)
+            return templates_of(connection, id_of(connection, clean_name(name), self.where), self._terms.cipher)
 
     def operating_point(self, model_identity: str) -> OperatingPoint | None:
         """Where 'the same' ends for this model in this gallery, if it was measured."""
@@ -311,7 +292,7 @@ class Gallery:
         """Keep an operating point for a model, in place of an earlier one."""
         row = {"model_identity": model_identity, "point": dataclasses.asdict(point), "set_at": now()}
         with self._storage.writing() as connection:
-            self.locked(connection)
+            self._terms.locked(connection)
             of_model = operating_points.c.model_identity == model_identity
             connection.execute(sa.delete(operating_points).where(of_model))
             connection.execute(sa.insert(operating_points), row)
@@ -320,60 +301,6 @@ class Gallery:
         with self._storage.reading() as connection:
             held = state_of(connection)
         return (held.model_identity, held.model_name) if held.size else (None, None)
-
-    def _claim(self, connection: sa.Connection, size: int) -> str:
-        """Lock the gallery for this writer, and write its model down if it is the first."""
-        held = self.locked(connection)
-        model = self._bound()
-        self._refuse_other_model(held, model)
-        if not held.size:
-            connection.execute(sa.update(gallery).values(model_identity=model[0], model_name=model[1]))
-        self._refuse_other_size(size, template_size(connection, self._cipher) or size)
-        return model[0]
-
-    def _nearest(self, templates_MD: Int8[Tensor, "M D"], k: int) -> list[list[tuple[int, float]]]:
-        size = templates_MD.shape[1]
-        if self._storage.nearest:
-            with self._storage.reading() as connection:
-                held = self.state(connection)
-                self._refuse_other_model(held, self._bound())
-                self._refuse_other_size(size, template_size(connection, self._cipher) or size)
-                return self._storage.nearest(connection, templates_MD, min(k, held.size))
-        with self._lock:
-            held = self._follow()
-            self._refuse_other_size(size, self._index.size or size)
-            return self._index.search(templates_MD, min(k, held.size))
-
-    def _follow(self) -> State:
-        """Bring the index to what the database holds now."""
-        if self._storage.changed():
-            self._held = None
-        if self._held is None:
-            with self._storage.reading() as connection:
-                held = self.state(connection)
-                self._refuse_other_model(held, self._bound())
-                drop_forgotten(connection, self._index)
-                load_new(connection, self._index, self._cipher)
-            self._held = held
-        return self._held
-
-    def _bound(self) -> tuple[str, str]:
-        if self._model is None:
-            raise GalleryError(f"No model was bound to {self.where}.", hint="Call gallery.bind_model(model) first.")
-        return self._model
-
-    def _refuse_other_model(self, held: State, model: tuple[str, str] | None) -> None:
-        if model and held.size and held.model_identity != model[0]:
-            raise OtherModel(
-                f"{self.where} holds templates of the model {held.model_name} ({held.model_identity[:8]}), "
-                f"which cannot be compared with those of {model[1]} ({model[0][:8]}).",
-                hint=f"Use --model {held.model_name}; or move to the other model: "
-                f"firstsight gallery reenroll --model {model[1]} --gallery {self.where}",
-            )
-
-    def _refuse_other_size(self, size: int, held: int) -> None:
-        if size != held:
-            raise GalleryError(f"{self.where} holds templates of {held} bytes, not {size}.", hint="Use their model.")
 
     def _refuse_twice(self, names: Sequence[str], known: dict[str, int]) -> None:
         seen = set(known)
@@ -386,17 +313,8 @@ class Gallery:
             seen.add(name)
 
     def _erase_traces(self, done: str) -> None:
-        with self._lock, self._storage.reading() as connection:
-            drop_forgotten(connection, self._index)
+        self._searcher.drop_forgotten()
         try:
             erase_traces(self._storage)
         except StorageError as error:
             raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
-
-    def state(self, connection: sa.Connection) -> State:
-        """Which model, how many, which key. Raises GalleryError: it was encrypted since it was opened."""
-        return refuse_other_key(self.where, state_of(connection), self._key_check)
-
-    def locked(self, connection: sa.Connection) -> State:
-        """The same, and no other writer comes in until this transaction ends."""
-        return refuse_other_key(self.where, lock(connection), self._key_check)

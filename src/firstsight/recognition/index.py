@@ -5,6 +5,7 @@ S strips of neighboring scores: where the highest of a strip is too low, its sco
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int8, Int64
 from torch import Tensor
@@ -159,13 +160,10 @@ class Index:
         """The `k` nearest identities of each probe among its candidates: pairs of a probe and a row."""
         parts = zip(torch.split(probe_R, _BLOCK), torch.split(row_R, _BLOCK), strict=True)
         distance_R = torch.cat([paired_distances(probes_MD[m], self._take(n)) for m, n in parts])
-        identity_R = self._identities_N[row_R]
-        order_R = identity_R.argsort(stable=True)  # then by distance, then by probe: stable, so ties stay in order
-        order_R = order_R[distance_R[order_R].argsort(stable=True)]
-        order_R = order_R[probe_R[order_R].argsort(stable=True)]
+        columns = probe_R.numpy(), distance_R.numpy(), self._identities_N[row_R].numpy()
+        order_R = np.lexsort(columns[::-1])  # by probe, then by distance, then by identity
         nearest: list[dict[int, float]] = [{} for _ in probes_MD]
-        ordered = (column[order_R].tolist() for column in (probe_R, identity_R, distance_R))
-        for probe, identity, distance in zip(*ordered, strict=True):
+        for probe, distance, identity in zip(*(column[order_R].tolist() for column in columns), strict=True):
             if len(nearest[probe]) < k:
                 nearest[probe].setdefault(identity, distance)
         return [list(found.items()) for found in nearest]

@@ -6,7 +6,7 @@ from pathlib import Path
 from firstsight.atomic import to_disk
 from firstsight.errors import GalleryError
 from firstsight.recognition.forgetting import leave_to_erase
-from firstsight.recognition.rows import State, lock, state_of
+from firstsight.recognition.rows import lock, state_of
 from firstsight.recognition.sealing import KEY_BYTES, Cipher, seal_all, sealed_from_server
 from firstsight.recognition.storage import Storage
 
@@ -36,17 +36,6 @@ def unlock(storage: Storage, cipher: Cipher | None) -> bytes | None:
     if not cipher.fits(check):
         raise GalleryError(f"The key does not fit {storage.where}.", hint="Give the key that it was encrypted with.")
     return check
-
-
-def refuse_other_key(where: str, held: State, check: bytes | None) -> State:
-    """Refuse a gallery that another process has encrypted since it was opened.
-
-    Raises:
-        GalleryError: it has.
-    """
-    if held.key_check != check:
-        raise GalleryError(f"{where} was encrypted after it was opened.", hint="Open it again, with its key.")
-    return held
 
 
 def _claim(storage: Storage, cipher: Cipher) -> bytes:

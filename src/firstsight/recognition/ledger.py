@@ -77,7 +77,7 @@ class Ledger:
         camera = None if camera is None else clean_name(camera, "camera")
         now = naive(datetime.now(UTC))
         with self._storage.writing() as connection:
-            self._gallery.locked(connection)
+            self._gallery.terms.locked(connection)
             if request_id and (known := read_entries(connection, _whole().where(ledger.c.request_id == request_id))):
                 _refuse_other_use(known[0], kind, decision)
                 return known[0]
@@ -87,7 +87,7 @@ class Ledger:
             number = insert_entry(connection, decision, row | {"at": naive(at) if at else now})
             if probe and keep_probe_days:
                 erase_at = now + timedelta(days=_days(keep_probe_days))
-                sealed = seal(self._gallery.cipher, probe, probe_of(number))
+                sealed = seal(self._gallery.terms.cipher, probe, probe_of(number))
                 connection.execute(sa.insert(probes).values(ledger_id=number, picture=sealed, erase_at=erase_at))
             (entry,) = read_entries(connection, _whole().where(ledger.c.id == number))
         return entry
@@ -95,7 +95,7 @@ class Ledger:
     def confirm(self, number: int) -> Entry:
         """An operator says that an entry's decision is right. Raises GalleryError: there is no such entry."""
         with self._storage.writing() as connection:
-            self._gallery.locked(connection)
+            self._gallery.terms.locked(connection)
             query = self._one(connection, number)
             row = connection.execute(query).one()
             insert_review(connection, number, "confirmed", row.decision, row.identity_id)
@@ -109,7 +109,7 @@ class Ledger:
             GalleryError: there is no such entry.
         """
         with self._storage.writing() as connection:
-            self._gallery.locked(connection)
+            self._gallery.terms.locked(connection)
             query = self._one(connection, number)
             identity = None if name is None else id_of(connection, clean_name(name), self._gallery.where)
             insert_review(connection, number, "corrected", "match" if name else "unknown", identity)
@@ -152,11 +152,11 @@ class Ledger:
         """The PNG of the network's input that led to an entry; None if it was not kept, or is erased."""
         alive = probes.c.erase_at > naive(datetime.now(UTC))
         with self._storage.reading() as connection:
-            self._gallery.state(connection)
+            self._gallery.terms.state(connection)
             found: bytes | None = connection.scalar(
                 sa.select(probes.c.picture).where(probes.c.ledger_id == number, alive)
             )
-        return None if found is None else unseal(self._gallery.cipher, found, probe_of(number))
+        return None if found is None else unseal(self._gallery.terms.cipher, found, probe_of(number))
 
     @property
     def retention_days(self) -> int:
@@ -177,7 +177,7 @@ class Ledger:
             StorageError: erased from the database, but another program keeps the log open, which still holds it.
         """
         with self._storage.writing() as connection:
-            self._gallery.locked(connection)
+            self._gallery.terms.locked(connection)
             erased = erase_old(connection, naive(datetime.now(UTC)))
             if any(erased):
                 leave_to_erase(connection)

@@ -53,13 +53,13 @@ def reenroll(
     old = _preprocessing_of(opened)
     refuse_unfit(old, new)
     with opened.storage.writing() as connection:
-        if opened.locked(connection).model_identity == model.identity:
+        if opened.terms.locked(connection).model_identity == model.identity:
             return 0
         _refuse_missing(connection, opened.where)
         count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(templates.c.id))).one()
         done = 0
-        for batch in stored(connection, opened.cipher, upto=last):
-            insert_templates(connection, opened.cipher, model.identity, _embedded(model, batch, old))
+        for batch in stored(connection, opened.terms.cipher, upto=last):
+            insert_templates(connection, opened.terms.cipher, model.identity, _embedded(model, batch, old))
             done += len(batch)
             on_progress(done, count)
         # New ids, and the old identities reported as forgotten: that is how every index drops what it holds of them.

@@ -24,6 +24,11 @@ _READ_AT_ONCE = 256  # with their pictures
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would let a name be shown as another
 _STATE = sa.select(*gallery.c["model_identity", "model_name", "size", "key_check", "erased"])
 _TEMPLATE = templates.c["id", "identity_id", "model_identity", "template"]
+# Made once: to make a statement takes longer than to run it.
+_STANDING = _STATE.add_columns(
+    *(sa.func.coalesce(sa.select(sa.func.max(t.c.id)).scalar_subquery(), 0) for t in (templates, forgotten))
+)
+_NAMES = sa.select(identities.c.id, identities.c.name).where(identities.c.id.in_(sa.bindparam("ids", expanding=True)))
 _T = TypeVar("_T")
 
 
@@ -35,6 +40,14 @@ class State(NamedTuple):
     size: int
     key_check: bytes | None
     erased: int
+
+
+class Standing(NamedTuple):
+    """The state, and the newest rows: what tells whether anyone enrolled or forgot meanwhile."""
+
+    state: State = State("", "", 0, None, 0)
+    last_template: int = 0
+    last_forgotten: int = 0
 
 
 class Enrollment(NamedTuple):
@@ -85,9 +98,19 @@ def state_of(connection: sa.Connection) -> State:
     return State(*connection.execute(_STATE).one())
 
 
+def standing_of(connection: sa.Connection) -> Standing:
+    *state, last_template, last_forgotten = connection.execute(_STANDING).one()
+    return Standing(State(*state), last_template, last_forgotten)
+
+
 def lock(connection: sa.Connection) -> State:
     """Let no other writer in until this transaction ends."""
     return State(*connection.execute(_STATE.with_for_update()).one())
+
+
+def count_templates(connection: sa.Connection) -> int:
+    """Counted one by one: a second for some millions."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(templates)) or 0
 
 
 def template_size(connection: sa.Connection, cipher: Cipher | None = None) -> int | None:
@@ -116,8 +139,7 @@ def id_of(connection: sa.Connection, name: str, where: str) -> int:
 def names_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for chunk in _chunks(ids):
-        query = sa.select(identities.c.id, identities.c.name).where(identities.c.id.in_(chunk))
-        found.update((identity, name) for identity, name in connection.execute(query))
+        found.update((identity, name) for identity, name in connection.execute(_NAMES, {"ids": chunk}))
     return found
 
 

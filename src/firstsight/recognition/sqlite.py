@@ -46,6 +46,8 @@ class SqliteStorage:
         self.erased_from: tuple[str, ...] = ("free space of the database", "write-ahead log") if path else ()
         self._engine = _engine(self._url)
         self._writer = self._engine.execution_options(writes=True)
+        self._watcher: sqlite3.Connection | None = None
+        self._seen: int | None = None  # of what the watcher counts
         try:
             self._open()
         except BaseException:
@@ -63,7 +65,19 @@ class SqliteStorage:
             yield connection
 
     def changed(self) -> bool:
-        return True  # looking at the ids costs less than to find out
+        """A connection counts what all others have committed; this one never commits, so it misses nothing."""
+        if not self._url.database:
+            return True  # in memory there is no other
+        with in_one_sentence(self.where):
+            if self._watcher is None:
+                pooled = self._engine.raw_connection()
+                self._watcher = pooled.driver_connection
+                pooled.detach()
+            assert self._watcher
+            ((seen,),) = self._watcher.execute("PRAGMA data_version")
+        changed: bool = seen != self._seen
+        self._seen = seen
+        return changed
 
     def erase(self) -> None:
         """Build the database anew from what it holds, and cut the write-ahead log to nothing: it holds what pages held
@@ -85,6 +99,9 @@ class SqliteStorage:
             )
 
     def close(self) -> None:
+        if self._watcher:
+            self._watcher.close()
+            self._watcher = None
         self._engine.dispose()
 
     def _open(self) -> None:

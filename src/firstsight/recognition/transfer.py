@@ -116,14 +116,14 @@ def import_lines(
 
 def _write(opened: Gallery, file: TextIO, pictures: bool, on_progress: OnProgress) -> Moved:
     with opened.storage.reading() as connection:
-        held = opened.state(connection)
+        held = opened.terms.state(connection)
         if not held.size:
             raise GalleryError(f"Nobody is enrolled in {opened.where}.")
         total = connection.scalar(sa.select(sa.func.count()).select_from(templates)) or 0
         head = {_MARK: FORMAT, "model_identity": held.model_identity, "model_name": held.model_name}
         _print(file, {**head, "identities": held.size, "templates": total})
         done = 0
-        for batch in stored(connection, opened.cipher):
+        for batch in stored(connection, opened.terms.cipher):
             for row in batch:
                 _print(file, _as_json(row, pictures))
             done += len(batch)
@@ -153,13 +153,13 @@ def _read(file: Path, lines: TextIO, opened: Gallery, model: tuple[str, str] | N
     total = head["templates"]
     parsed = _parsed(file, lines)
     with opened.storage.writing() as connection:
-        held = opened.locked(connection)
+        held = opened.terms.locked(connection)
         by = (held.model_identity, held.model_name) if held.size else model
         _refuse_other_model(file, head, by)
         if not held.size:
             name = by[1] if by else head["model_name"]
             connection.execute(sa.update(gallery).values(model_identity=head["model_identity"], model_name=name))
-        length = template_size(connection, opened.cipher)
+        length = template_size(connection, opened.terms.cipher)
         before = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
         done = 0
         while batch := list(itertools.islice(parsed, _AT_ONCE)):
@@ -198,7 +198,7 @@ def _insert(connection: sa.Connection, opened: Gallery, batch: Sequence[_Line], 
         connection.execute(sa.insert(identities), people)
         known |= ids_of(connection, new)
     rows = (NewTemplate(known[line.name], *line[1:]) for line in batch)
-    insert_templates(connection, opened.cipher, model, rows)
+    insert_templates(connection, opened.terms.cipher, model, rows)
 
 
 def _head(file: Path, line: str) -> dict[str, Any]:
