@@ -4,6 +4,8 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# as many processes as cores, each with one thread
+EACH_CORE := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 QUICK := not slow and not data and not ranks and not browser and not gpu
 
 .PHONY: help demo test test-data test-ranks test-slow lint format clean
@@ -15,7 +17,7 @@ demo: .venv/base  ## install, then recognize digits that were never trained on
 	$(BIN)/firstsight demo
 
 test: .venv/dev  ## the quick tests: no data, no network, a few minutes
-	$(BIN)/pytest -m "$(QUICK)"
+	$(EACH_CORE) -m "$(QUICK)"
 
 test-data: .venv/dev  ## the tests on real data (../shared/data or $$FIRSTSIGHT_DATA)
 	$(BIN)/pytest -m "data and not slow"
