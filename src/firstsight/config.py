@@ -81,7 +81,10 @@ class Preprocessing:
     fit: Literal["pad", "crop", "stretch", "ink"] = option(
         "pad",
         "How a picture is brought to this shape; ink: a drawn symbol is found, centered, and its pen evened out.",
-        only=PICTURES,
+        only={**PICTURES, "align": ("none",)},
+    )
+    align: Literal["none", "faces"] = option(
+        "none", "faces: a face is found, and warped by its five landmarks to fill the input.", only=PICTURES
     )
     mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.", only=PICTURES)
     std: float = option(127.5, "Then divided by.", low=1e-6, only=PICTURES)
@@ -96,7 +99,9 @@ class Network:
     """The function that is learned."""
 
     name: str = option(
-        "conv", "conv, mlp, or one of FaceNet's Inception networks: nn2, nn3, nn4, nns2.", flag="network"
+        "conv",
+        "conv, mlp, one of FaceNet's Inception networks: nn2, nn3, nn4, nns2; or sface, a small network for faces.",
+        flag="network",
     )
     channels: tuple[int, ...] = option(
         (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1, only=CONV

@@ -6,7 +6,8 @@
     └── UserError                  the input is at fault; exit code 2
         ├── DataError              a folder, zip, manifest or table
         │   └── PictureError       one picture
-        │       └── PictureRefused an honest no: readable, but too poor to enroll; exit code 3
+        │       ├── PictureRefused an honest no: readable, but too poor to enroll; exit code 3
+        │       └── PictureUnfit   an honest no: readable, but nothing in it can be compared; exit code 3
         ├── RecipeError            a recipe or a flag
         ├── ModelError             a model folder
         ├── GalleryError           a gallery, or a name in it
@@ -18,10 +19,14 @@
 Each message is one sentence that says what happened and where; `hint` says what to do.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from typing import Any
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels of the upright picture."""
+Unfit = Literal["no face", "several faces", "too small", "vetoed"]
 
 
 class FirstsightError(Exception):
@@ -78,6 +83,30 @@ class PictureRefused(PictureError):
 
     exit_code = 3
     verdict: "Any" = None
+
+
+class PictureUnfit(PictureError):
+    """One picture that can be read, but in which there is not one thing to compare: `answer` and `reason` say why.
+
+    `reason` follows the picture's name; `boxes` are those of the faces that were found.
+    """
+
+    exit_code = 3
+    reason = ""
+    answer: Unfit = "no face"
+    boxes: tuple[Box, ...] = ()
+
+    @classmethod
+    def because(
+        cls, picture: str, reason: str, *, hint: str, answer: Unfit, boxes: tuple[Box, ...] = ()
+    ) -> "PictureUnfit":
+        """`picture` is its name, `reason` what follows it."""
+        unfit = cls(f"{picture} {reason}.", hint=hint)
+        unfit.reason, unfit.answer, unfit.boxes = reason, answer, boxes
+        return unfit
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return *super().__reduce__(), {"reason": self.reason, "answer": self.answer, "boxes": self.boxes}
 
 
 class RecipeError(UserError):

@@ -17,10 +17,11 @@ from PIL import Image
 
 from firstsight.config import Preprocessing
 from firstsight.data import cache
-from firstsight.data.cache import Packed, cache_folder, packed_pictures, resolve_color
+from firstsight.data.cache import Packed, packed_pictures, resolve_color
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pictures import prepare
 from firstsight.errors import DataError
+from firstsight.places import cache_folder
 
 SMALL = Preprocessing(height=8, width=8, color="rgb")
 

@@ -95,4 +95,6 @@ def test_json_is_flat_and_complete() -> None:
         "calibration": "c",
         "gallery_size": 0,
         "margin": 0.25,
+        "reason": "",
+        "boxes": [],
     }

@@ -5,8 +5,8 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model
-from firstsight.errors import PictureRefused
+from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model, Seeing
+from firstsight.errors import PictureRefused, PictureUnfit
 
 
 def enroll(
@@ -19,19 +19,20 @@ def enroll(
     anyway: Anyway = False,
     consent: Annotated[str | None, Parameter(help="A note on the consent to it: who gave it, when, to what.")] = None,
     no_picture: Annotated[bool, Parameter(help="Keep the template alone: no other model can take over then.")] = False,
+    seeing: Seeing | None = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
     """Remember a name from ONE picture. For many at once: firstsight gallery enroll people.csv
 
-    Exit code 3 where the picture is too poor: too small, blurred, under- or over-exposed, or that of somebody
-    else who is enrolled.
+    Exit code 3 where the picture is too poor: too small, blurred, under- or over-exposed, without the one face that is
+    looked for, or that of somebody else who is enrolled.
 
     Example: firstsight enroll ada ada.jpg --model runs/mine
     """
     from firstsight.cli.recognizer import open_recognizer
 
-    with open_recognizer(model, gallery, device=device, make=True) as recognizer:
+    with open_recognizer(model, gallery, device=device, make=True, seeing=seeing) as recognizer:
         try:
             verdict = recognizer.enroll(
                 name, picture, add=add, anyway=anyway, keep_picture=not no_picture, consent=consent
@@ -39,6 +40,11 @@ def enroll(
         except PictureRefused as refusal:
             if json:
                 print_json({"enrolled": None, "name": name, "picture": str(picture), **refusal.verdict.to_json()})
+            raise
+        except PictureUnfit as unfit:
+            if json:
+                about = {"decision": unfit.answer, "reason": unfit.reason, "boxes": unfit.boxes}
+                print_json({"enrolled": None, "name": name, "picture": str(picture), **about})
             raise
         size = len(recognizer.gallery)
         if json:

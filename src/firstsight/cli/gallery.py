@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from firstsight.cli.console import err, print_json, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model
+from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model, Seeing
 from firstsight.workflows.progress import stage
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def enroll(
     refused: Annotated[
         Path | None, Parameter(help="A CSV file to write whoever was refused into: name, picture, line, reason.")
     ] = None,
+    seeing: Seeing | None = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -66,7 +67,8 @@ def enroll(
     from firstsight.cli.recognizer import open_recognizer
     from firstsight.recognition.people import enroll_people
 
-    with open_recognizer(model, gallery, device=device, make=True) as recognizer, progress(quiet=json) as shown:
+    opened = open_recognizer(model, gallery, device=device, make=True, seeing=seeing)
+    with opened as recognizer, progress(quiet=json) as shown:
         found = enroll_people(recognizer, people, anyway=anyway, on_progress=stage(shown, "Enrolling"))
         where, size = recognizer.gallery.where, len(recognizer.gallery)
     if refused is not None:

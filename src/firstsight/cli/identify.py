@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+from firstsight.cli.options import Device, GalleryUrl, Json, Model, Seeing, Threshold
 from firstsight.cli.recording import Recording, decide
 from firstsight.errors import PictureError, UserError
 
@@ -22,12 +22,14 @@ def identify(
     gallery: GalleryUrl = None,
     threshold: Threshold = None,
     recording: Recording | None = None,
+    seeing: Seeing | None = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
     """Who or what is this, of all that are enrolled? Each decision is recorded in the gallery's ledger.
 
-    Exit code 0 where every picture was recognized, 3 where one is unknown or ambiguous, 2 where one cannot be read.
+    Exit code 0 where every picture was recognized, 3 where one is unknown, ambiguous or shows no one face, 2 where one
+    cannot be read.
 
     Example: firstsight identify visitor.jpg --model runs/mine --json
     """
@@ -41,7 +43,7 @@ def identify(
     recording = recording or Recording()
     if recording.request_id and len(found) > 1:
         raise UserError("--request-id is of one decision.", hint="Give one picture.")
-    with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
+    with open_recognizer(model, gallery, device=device, threshold=threshold, seeing=seeing) as recognizer:
         for picture in found:
             try:
                 decision, number = decide(recognizer, picture, recording)
@@ -63,6 +65,8 @@ def identify(
 
 
 def _in_words(decision: "Decision") -> str:
+    if decision.reason:
+        return f"{decision.decision}  ({decision.reason})"
     distance = "nobody is enrolled" if decision.distance is None else f"distance {decision.distance:.3f}"
     if decision.decision == "ambiguous":
         one, other = decision.nearest or FORGOTTEN, decision.runner_up or FORGOTTEN

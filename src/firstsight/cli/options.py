@@ -1,15 +1,18 @@
 """Flags that mean the same under every verb."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
 from firstsight.recipes import Setting, settings
 
-Model = Annotated[str | None, Parameter(help="A model's name (glyphs, the default), a model folder or a run folder.")]
+Model = Annotated[
+    str | None, Parameter(help="A model's name (glyphs, the default; faces), a model folder or a run folder.")
+]
 GalleryUrl = Annotated[
     str | None,
     Parameter(name="--gallery", help="A gallery file, or postgresql://USER@HOST/DATABASE; without it the model's own."),
@@ -22,6 +25,23 @@ Json = Annotated[bool, Parameter(help="Print JSON, one object a line, for anothe
 Device = Annotated[str, Parameter(help="auto, cpu or cuda.")]
 Seed = Annotated[int, Parameter(help="Makes random choices repeatable.")]
 Out = Annotated[Path, Parameter(help="The run folder to write.")]
+Align = Annotated[
+    Literal["none", "faces"] | None,
+    Parameter(help="none: the pictures are aligned faces already; without it what the model was made for."),
+]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seeing:
+    """What a picture is taken to show."""
+
+    align: Align = None
+    face: Annotated[
+        int | Literal["center", "largest"] | None,
+        Parameter(help="Of several faces: center, largest, or a number from the left; without it there may be one."),
+    ] = None
+
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 

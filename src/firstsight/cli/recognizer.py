@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from firstsight.cli.options import Seeing
 from firstsight.errors import UserError
 from firstsight.models.device import pick_device
-from firstsight.models.folder import find_model, load_model, read_config
+from firstsight.models.folder import find_model, load_model, read_config, set_align
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
@@ -43,9 +44,19 @@ def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) 
 
 @contextmanager
 def open_recognizer(
-    model: str | None, gallery: str | None, *, device: str, threshold: float | None = None, make: bool = False
+    model: str | None,
+    gallery: str | None,
+    *,
+    device: str,
+    threshold: float | None = None,
+    make: bool = False,
+    seeing: Seeing | None = None,
 ) -> Iterator[Recognizer]:
     """A gallery remembers its model; a model that is named, or the default one, has one default gallery."""
+    seeing = seeing or Seeing()
     with open_gallery(model, gallery, make=make) as opened:
         name = model or opened.model_name or DEFAULT_MODEL
-        yield Recognizer(load_model(name, device=str(pick_device(device))), opened, threshold=threshold)
+        loaded = set_align(load_model(name, device=str(pick_device(device))), seeing.align)
+        if seeing.face is not None and loaded.config.preprocessing.align == "none":
+            raise UserError(f"The model {name} looks for no faces.", hint="Leave out --face.")
+        yield Recognizer(loaded, opened, threshold=threshold, which="only" if seeing.face is None else seeing.face)

@@ -5,7 +5,7 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import out as console
 from firstsight.cli.console import print_json
-from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+from firstsight.cli.options import Device, GalleryUrl, Json, Model, Seeing, Threshold
 from firstsight.cli.recording import Recording, decide
 
 
@@ -17,6 +17,7 @@ def verify(
     gallery: GalleryUrl = None,
     threshold: Threshold = None,
     recording: Recording | None = None,
+    seeing: Seeing | None = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -28,10 +29,12 @@ def verify(
     """
     from firstsight.cli.recognizer import open_recognizer
 
-    with open_recognizer(model, gallery, device=device, threshold=threshold) as recognizer:
+    with open_recognizer(model, gallery, device=device, threshold=threshold, seeing=seeing) as recognizer:
         decision, number = decide(recognizer, picture, recording or Recording(), claim=name)
     if json:
         print_json({"picture": str(picture), **decision.to_json(), "ledger": number})
+    elif decision.reason:
+        console.print(f"{decision.decision}: {picture} {decision.reason}", markup=False)
     else:
         verdict = f"yes, {name}" if decision.accepted else f"no, not {name}"
         console.print(

@@ -28,9 +28,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from firstsight.config import Preprocessing
+from firstsight.data.align import detector_version
 from firstsight.data.identities import PictureSet
 from firstsight.data.pictures import is_gray, prepare
 from firstsight.errors import DataError, PictureError
+from firstsight.places import cache_folder
 
 FORMAT = 1
 KEPT_BYTES = 16 * 2**30  # of the folder; the files unused for longest go first
@@ -119,14 +121,6 @@ def resolve_color(pictures: PictureSet, preprocessing: Preprocessing, *, sample:
     return replace(preprocessing, color="gray")
 
 
-def cache_folder() -> Path:
-    """`$FIRSTSIGHT_CACHE`, or the user's cache folder."""
-    import platformdirs
-
-    chosen = os.environ.get("FIRSTSIGHT_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("firstsight")
-
-
 class _DamagedError(Exception):
     """A cache file that is not whole."""
 
@@ -134,7 +128,8 @@ class _DamagedError(Exception):
 def _key(pictures: PictureSet, preprocessing: Preprocessing) -> str:
     """SHA-256 of all that the pixels depend on; mean and std are applied later."""
     made_by = (FORMAT, PIL.__version__, preprocessing.height, preprocessing.width, preprocessing.color)
-    digest = hashlib.sha256(repr((*made_by, preprocessing.fit)).encode())
+    aligned = (detector_version(),) if preprocessing.align == "faces" else ()
+    digest = hashlib.sha256(repr((*made_by, preprocessing.fit, *aligned)).encode())
     for path in pictures.paths:
         digest.update(b"\0" + pictures.files.stamp(path).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

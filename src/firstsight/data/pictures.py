@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from firstsight.config import Preprocessing
+from firstsight.data.align import find_face, warp
 from firstsight.errors import PictureError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -107,7 +108,7 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing, *, name: str = "
     `fit` says what happens to another shape: "stretch" ignores it; "crop" keeps the center that fills the input;
     "pad" shows the whole picture, centered, on the median color of its outermost pixels (so a drawing on white
     is padded white, a photo inconspicuously). Resizing is bicubic and antialiased. "ink" draws the symbol in the
-    picture anew: see `redraw`.
+    picture anew: see `redraw`. Where `align` is "faces", the face nearest to the center is warped to this shape.
 
     Args:
         picture: mode "L" or "RGB", as `read_picture` gives it.
@@ -117,12 +118,15 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing, *, name: str = "
     Raises:
         PictureError: it holds no ink where `fit` looks for some. As a blank input, all that is empty would be enrolled
             and recognized as one identity.
+        PictureUnfit: it shows no face, or too small a one, where `align` asks for one.
     """
     height, width = preprocessing.height, preprocessing.width
     if preprocessing.color == "auto":
         raise ValueError('color = "auto" must be resolved before pictures are prepared: see resolve_color')
     if not height or not width:
         raise ValueError("A height or width of 0 must be resolved before pictures are prepared: see with_own_size")
+    if preprocessing.align == "faces":
+        return warp(picture, find_face(picture, "center", preprocessing, name=name), preprocessing)
     if preprocessing.fit == "ink":
         from firstsight.data.ink import redraw  # scipy.ndimage takes a quarter of a second
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -19,11 +19,14 @@ from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.conv import channels_last
 from firstsight.models.registry import CUSTOM, build_network, own_network
+from firstsight.models.sface import published_weights
 from firstsight.recipes import checked, to_plain
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 """The models that come with the package, each in a model folder by its name."""
+FACES = SHIPPED / "faces"
+"""Comes without its weights: they are made, once, of those in another package."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +100,7 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
     """
     folder = find_model(name_or_folder)
     config = read_config(folder)
-    weights = _read(folder / WEIGHTS)
+    weights = _published(config) if folder == FACES else _read(folder / WEIGHTS)
     if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
         raise _altered(folder / WEIGHTS)
     if config.identity != _identity(config):
@@ -136,6 +139,17 @@ def set_operating_point(model: Model, point: OperatingPoint) -> Model:
     return dataclasses.replace(model, config=dataclasses.replace(model.config, operating_point=point))
 
 
+def set_align(model: Model, align: Literal["none", "faces"] | None) -> Model:
+    """The same model for pictures that are aligned already ("none"), or not; None leaves it as it was made.
+
+    Its identity stays: what it makes of a face remains comparable.
+    """
+    if align is None:
+        return model
+    preprocessing = dataclasses.replace(model.config.preprocessing, align=align)
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, preprocessing=preprocessing))
+
+
 def keep_operating_point(model: Model, point: OperatingPoint) -> Model:
     """Write a default operating point into the config.json of a model folder, whole or not at all.
 
@@ -165,8 +179,14 @@ def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str)
     return Model(channels_last(network).eval(), config, name=name)
 
 
+def _published(config: ModelConfig) -> bytes:
+    return published_weights(build_network(config), config.weights_sha256)
+
+
 def _identity(config: ModelConfig) -> str:
     plain = to_plain(config)
+    if config.preprocessing.align == "none":  # as before the key was there: models keep their identity
+        del plain["preprocessing"]["align"]
     keys = {key: plain[key] for key in ("task", "network", "preprocessing", "columns", "outputs")}
     text = config.weights_sha256 + json.dumps(keys, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

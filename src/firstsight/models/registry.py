@@ -13,6 +13,7 @@ from firstsight.models.conv import conv_trunk
 from firstsight.models.embedding import EmbeddingHead, UnitLength
 from firstsight.models.facenet import DESIGNS, inception_trunk
 from firstsight.models.mlp import mlp_trunk
+from firstsight.models.sface import sface_trunk
 
 CUSTOM = "custom"
 """The name under which a network that was given from Python, not built here, is saved."""
@@ -39,6 +40,10 @@ def _inception(network: Network, input_shape: tuple[int, ...]) -> Trunk:
     return inception_trunk(DESIGNS[network.name], *_of_a_picture(network, input_shape), norm=network.norm)
 
 
+def _sface(network: Network, input_shape: tuple[int, ...]) -> Trunk:
+    return sface_trunk(*_of_a_picture(network, input_shape))
+
+
 def _of_a_picture(network: Network, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(C, H, W), where it is that."""
     if len(input_shape) != 3:
@@ -48,8 +53,10 @@ def _of_a_picture(network: Network, input_shape: tuple[int, ...]) -> tuple[int, 
 
 
 NETWORKS: dict[str, Callable[[Network, tuple[int, ...]], Trunk]] = {
-    "conv": _conv, "mlp": _mlp, **dict.fromkeys(DESIGNS, _inception)
+    "conv": _conv, "mlp": _mlp, "sface": _sface, **dict.fromkeys(DESIGNS, _inception)
 }  # fmt: skip
+SIZES = {"sface": (112, 112), **{name: design.size for name, design in DESIGNS.items()}}
+"""Height and width that a network was designed for."""
 
 
 def with_own_size(preprocessing: Preprocessing, network: Network) -> Preprocessing:
@@ -58,7 +65,7 @@ def with_own_size(preprocessing: Preprocessing, network: Network) -> Preprocessi
     Raises:
         RecipeError: a size of its own that is too small.
     """
-    height, width = DESIGNS[network.name].size if network.name in DESIGNS else (ANY_SIZE, ANY_SIZE)
+    height, width = SIZES.get(network.name, (ANY_SIZE, ANY_SIZE))
     settled = replace(preprocessing, height=preprocessing.height or height, width=preprocessing.width or width)
     for side in ("height", "width"):
         if getattr(settled, side) < SMALLEST:

@@ -1,6 +1,8 @@
 """Decide on a picture and write the decision down: what the command line and the service do alike."""
 
-from firstsight.recognition.embed import Picture, crop, to_png
+from torch import Tensor
+
+from firstsight.recognition.embed import Picture, to_png
 from firstsight.recognition.ledger import Ledger
 from firstsight.recognition.ledger_rows import Direction, Entry
 from firstsight.recognition.recognizer import Recognizer
@@ -24,14 +26,14 @@ def check_in(
         GalleryError: the request id was used for something else.
         StorageError: the decision could not be recorded.
     """
-    pixels_CHW = crop(picture, recognizer.model.config.preprocessing)
-    decision = recognizer.identify(pixels_CHW) if claim is None else recognizer.verify(claim, pixels_CHW)
+    look = recognizer.look(picture)
+    decision = recognizer.decide(look, claim=claim)
     return Ledger(recognizer.gallery).record(
         "identify" if claim is None else "verify",
         decision,
         request_id=request_id,
         direction=direction,
         camera=camera,
-        probe=to_png(pixels_CHW) if keep_probe_days else None,
+        probe=to_png(look) if keep_probe_days and isinstance(look, Tensor) else None,
         keep_probe_days=keep_probe_days,
     )

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from firstsight.config import OperatingPoint
+from firstsight.errors import Box, PictureUnfit
 
-Answer = Literal["match", "unknown", "ambiguous", "different"]
+Answer = Literal["match", "unknown", "ambiguous", "different", "no face", "several faces", "too small", "vetoed"]
 
 
 class Match(NamedTuple):
@@ -49,8 +50,10 @@ class Decision:
 
     `match`: it is `name`. `unknown`: nobody enrolled is near enough, and `name` is None. `ambiguous`: two are near, and
     `margin` is less than one identity's own distances differ by from picture to picture; `name` is None. `different`:
-    it is not `name`, whom it claimed to be. `nearest` is the closest identity compared, whatever the verdict. `bound`
-    is the one-sided 95 % upper bound of the share of strangers who would pass here, `calibration` names its evidence.
+    it is not `name`, whom it claimed to be. `no face`, `several faces`, `too small`, `vetoed`: nothing was compared,
+    for the `reason` given; `name` is whom it claimed to be, and `boxes` say where faces lie. `nearest` is the closest
+    identity compared, whatever the verdict. `bound` is the one-sided 95 % upper bound of the share of strangers who
+    would pass here, `calibration` names its evidence.
     """
 
     decision: Answer
@@ -64,6 +67,8 @@ class Decision:
     model: str = ""
     calibration: str = ""
     gallery_size: int = 0
+    reason: str = ""
+    boxes: tuple[Box, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -129,4 +134,27 @@ def decide_verify(claimed: Match, rule: Rule, *, model: str = "", gallery_size: 
         model=model,
         calibration=rule.calibration,
         gallery_size=gallery_size,
+    )
+
+
+def decide_unfit(
+    unfit: PictureUnfit, rule: Rule, *, claim: str | None = None, model: str = "", gallery_size: int = 0
+) -> Decision:
+    """Nobody was compared: the picture does not show one thing that could be.
+
+    Example:
+        >>> decide_unfit(PictureUnfit("No face."), Rule(1.1)).decision
+        'no face'
+    """
+    return Decision(
+        decision=unfit.answer,
+        name=claim,
+        distance=None,
+        threshold=rule.threshold,
+        bound=rule.bound,
+        model=model,
+        calibration=rule.calibration,
+        gallery_size=gallery_size,
+        reason=unfit.reason,
+        boxes=unfit.boxes,
     )

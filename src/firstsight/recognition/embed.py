@@ -1,7 +1,7 @@
 """From pictures to embeddings. B pictures, C channels, H height, W width, D embedding."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,11 +10,20 @@ from PIL import Image
 from torch import Tensor
 
 from firstsight.config import Preprocessing
+from firstsight.data.align import Which, find_face, warp
 from firstsight.data.pictures import prepare, read_picture, to_input
+from firstsight.errors import Box, PictureUnfit
 from firstsight.models.folder import Model
 
 Picture = str | Path | bytes | Image.Image | UInt8[Tensor, "C H W"]
 """A path, the bytes of a file, a Pillow image, or a crop: pixels that `prepare` has brought to the model's size."""
+
+Check = Callable[[Image.Image, Box | None], str | None]
+"""Looks at a picture before anybody is looked for in it, and may veto it: where a test for liveness goes.
+
+It is given the picture, upright, and where the face lies that would be compared (None for a model that looks for none).
+It says why the picture must not count, in words that follow its name ("does not move"), or None.
+"""
 
 
 def decoded(picture: Picture) -> Image.Image | UInt8[Tensor, "C H W"]:
@@ -26,14 +35,35 @@ def decoded(picture: Picture) -> Image.Image | UInt8[Tensor, "C H W"]:
     return picture if isinstance(picture, Tensor | Image.Image) else read_picture(picture)
 
 
-def crop(picture: Picture, preprocessing: Preprocessing, *, name: str = "") -> UInt8[Tensor, "C H W"]:
-    """The pixels of a picture as the network sees them; `name` is what messages call it, the path by default.
+def crop(
+    picture: Picture,
+    preprocessing: Preprocessing,
+    *,
+    name: str = "",
+    which: Which = "center",
+    check: Check | None = None,
+) -> UInt8[Tensor, "C H W"]:
+    """The pixels of a picture as the network sees them. What is a crop already is given back, and not checked.
+
+    Args:
+        picture: any form of one.
+        preprocessing: the model's.
+        name: what messages call the picture, the path by default.
+        which: of several faces, for a model that looks for them.
+        check: hears of the picture first.
 
     Raises:
         PictureError: it cannot be read, or holds nothing that the preprocessing looks for.
+        PictureUnfit: there is not one face to compare, or `check` vetoes.
     """
-    pixels = decoded(picture)
-    return pixels if isinstance(pixels, Tensor) else prepare(pixels, preprocessing, name=name or called(picture))
+    pixels, name = decoded(picture), name or called(picture)
+    if isinstance(pixels, Tensor):
+        return pixels
+    face = find_face(pixels, which, preprocessing, name=name) if preprocessing.align == "faces" else None
+    if check is not None and (reason := check(pixels, face.box if face else None)):
+        boxes = (face.box,) if face else ()
+        raise PictureUnfit.because(name, reason.rstrip("."), hint="Take another.", answer="vetoed", boxes=boxes)
+    return warp(pixels, face, preprocessing) if face else prepare(pixels, preprocessing, name=name)
 
 
 def called(picture: Picture) -> str:

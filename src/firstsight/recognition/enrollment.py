@@ -7,11 +7,12 @@ from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
 
 from firstsight.config import Preprocessing
+from firstsight.data.align import Which
 from firstsight.errors import PictureError, PictureRefused
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model
 from firstsight.recognition.decision import Match
-from firstsight.recognition.embed import Picture, called, crop, decoded, embed_pictures, to_png
+from firstsight.recognition.embed import Check, Picture, called, crop, decoded, embed_pictures, to_png
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.quality import Quality, Verdict, judge, measure
 from firstsight.recognition.rows import clean_name
@@ -35,6 +36,8 @@ def enroll_pictures(
     anyway: bool = False,
     keep_pictures: bool = True,
     consent: str | None = None,
+    which: Which = "only",
+    check: Check | None = None,
 ) -> list[Outcome]:
     """Enroll from every picture that is good enough, in one transaction; the outcome of each entry, in order.
 
@@ -46,7 +49,7 @@ def enroll_pictures(
         GalleryError: a name cannot be one: nobody is enrolled.
     """
     names = [clean_name(name) for name, _ in entries]
-    looks = [_look(picture, model.config.preprocessing) for _, picture in entries]
+    looks = [_look(picture, model.config.preprocessing, which, check) for _, picture in entries]
     places = [i for i, look in enumerate(looks) if isinstance(look, _Look)]
     x_RD = embed_pictures(model, [look.pixels for look in looks if isinstance(look, _Look)])
     for row in (~_has_direction(x_RD)).nonzero().flatten().tolist():
@@ -95,10 +98,12 @@ class _Nearest:
         return min(others, key=lambda match: match.distance, default=None)
 
 
-def _look(picture: Picture, preprocessing: Preprocessing) -> _Look | PictureError:
+def _look(picture: Picture, preprocessing: Preprocessing, which: Which, check: Check | None) -> _Look | PictureError:
     try:
         pixels = decoded(picture)
-        return _Look(crop(pixels, preprocessing, name=called(picture)), measure(pixels, preprocessing))
+        seen = crop(pixels, preprocessing, name=called(picture), which=which, check=check)
+        # of a face what the network sees of it counts, not what is around it
+        return _Look(seen, measure(seen if preprocessing.align == "faces" else pixels, preprocessing))
     except PictureError as error:
         return error
 

@@ -190,6 +190,7 @@ def naive(at: datetime) -> datetime:
 def _entry(row: Any, said: Iterable[Any], name_of: dict[int, str]) -> Entry:
     held = {field: value for field, value in row.evidence.items() if field in _FIELDS}
     held |= {field: name_of.get(getattr(row, column)) for field, column in _NAMES.items()}
+    held["boxes"] = tuple(map(tuple, held.get("boxes", ())))
     return Entry(
         id=row.id,
         at=aware(row.at),

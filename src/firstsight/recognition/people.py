@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.data.people import Entry, read_people
-from firstsight.errors import AlreadyEnrolled, GalleryError, PictureError, PictureRefused, UserError
+from firstsight.errors import (
+    AlreadyEnrolled,
+    GalleryError,
+    PictureError,
+    PictureRefused,
+    PictureUnfit,
+    UserError,
+)
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.recognition.rows import clean_name, ids_of
 
@@ -119,4 +126,4 @@ def _enroll(recognizer: Recognizer, people: People, folder: Path, anyway: bool) 
 
 
 def _refusal(entry: Entry, error: UserError) -> Refusal:
-    return Refusal(*entry, reason=error.message, unusable=not isinstance(error, PictureRefused))
+    return Refusal(*entry, reason=error.message, unusable=not isinstance(error, PictureRefused | PictureUnfit))

@@ -1,24 +1,35 @@
 """One picture is enough: enroll it, then know its identity from then on."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from jaxtyping import Int8
+from jaxtyping import Int8, UInt8
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import GalleryError, PictureError
+from firstsight.data.align import Which
+from firstsight.errors import GalleryError, PictureError, PictureUnfit
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model, require_embedding
-from firstsight.recognition.decision import Decision, Match, Rule, decide_identify, decide_verify, rule_of
-from firstsight.recognition.embed import Picture, embed_pictures
+from firstsight.places import data_folder
+from firstsight.recognition.decision import (
+    Decision,
+    Match,
+    Rule,
+    decide_identify,
+    decide_unfit,
+    decide_verify,
+    rule_of,
+)
+from firstsight.recognition.embed import Check, Picture, crop, embed_pictures
 from firstsight.recognition.enrollment import Outcome, enroll_pictures
 from firstsight.recognition.forgetting import Receipt
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.quality import Verdict
 
+Look = UInt8[Tensor, "C H W"] | PictureUnfit
+"""A picture as the network sees it, or why there is nothing to compare."""
 _BATCH = 64
 
 
@@ -27,7 +38,8 @@ class Recognizer:
 
     `threshold` is a squared L2 distance (0 ... 4) up to which two pictures are of the same identity. By default it is
     that of the gallery's operating point for this model, else of the model's own, and moves with how many templates a
-    picture is compared with: docs/promise.md.
+    picture is compared with: docs/promise.md. `which` says who is meant where a picture shows several faces, for a
+    model that looks for them. `check` hears of every picture first, and may veto it: docs/faces.md.
 
     Raises:
         OtherModel: the gallery holds templates of another model.
@@ -40,13 +52,23 @@ class Recognizer:
         'ada'
     """
 
-    def __init__(self, model: Model, gallery: Gallery, *, threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        gallery: Gallery,
+        *,
+        threshold: float | None = None,
+        which: Which = "only",
+        check: Check | None = None,
+    ) -> None:
         if threshold is not None and not 0 <= threshold <= 4:
             raise GalleryError(f"The threshold {threshold} is not a squared distance.", hint="Give one from 0 to 4.")
         require_embedding(model)
         self.model = model
         self.gallery = gallery
         self._threshold = threshold
+        self._which = which
+        self._check = check
         gallery.bind_model(model)
 
     @property
@@ -87,6 +109,7 @@ class Recognizer:
 
         Raises:
             PictureRefused: the verdict has doubts, and `anyway` does not insist.
+            PictureUnfit: it shows no face, several, or too small a one, or the check vetoes it.
             AlreadyEnrolled: the name is known, and `add` was not asked for.
             GalleryError: the name cannot be one.
         """
@@ -127,7 +150,16 @@ class Recognizer:
             anyway=anyway,
             keep_pictures=keep_pictures,
             consent=consent,
+            which=self._which,
+            check=self._check,
         )
+
+    def look(self, picture: Picture) -> Look:
+        """A picture as the network sees it. A crop is taken as it is, and is not checked."""
+        try:
+            return crop(picture, self.model.config.preprocessing, which=self._which, check=self._check)
+        except PictureUnfit as unfit:
+            return unfit
 
     def verify(self, name: str, picture: Picture) -> Decision:
         """Is it `name`? Compared with the nearest of the pictures enrolled under this name.
@@ -135,25 +167,39 @@ class Recognizer:
         Raises:
             NotEnrolled: nobody has this name.
         """
-        enrolled_KD = self.gallery.templates_of(name)
-        rule = self.rule(len(enrolled_KD))
-        distance = template_distances(self._templates([picture]), enrolled_KD).min().item()
-        size = len(self.gallery)
-        return decide_verify(Match(name, distance), rule, model=self.model.identity, gallery_size=size)
+        return self.decide(self.look(picture), claim=name)
 
     def identify(self, picture: Picture) -> Decision:
         """Who is it, of all who are enrolled?"""
-        return next(self.identify_many([picture]))
+        return self.decide(self.look(picture))
+
+    def decide(self, look: Look, *, claim: str | None = None) -> Decision:
+        """Identify what was looked at, or verify that it is the one it claims to be."""
+        if claim is None:
+            return next(self._identified([look]))
+        enrolled_KD = self.gallery.templates_of(claim)
+        rule = self.rule(len(enrolled_KD))
+        model, size = self.model.identity, len(self.gallery)
+        if isinstance(look, PictureUnfit):
+            return decide_unfit(look, rule, claim=claim, model=model, gallery_size=size)
+        distance = template_distances(self._templates([look]), enrolled_KD).min().item()
+        return decide_verify(Match(claim, distance), rule, model=model, gallery_size=size)
 
     def identify_many(self, pictures: Iterable[Picture]) -> Iterator[Decision]:
         """A decision for each picture, in their order. They are read as the decisions are asked for, in batches."""
         rest = iter(pictures)
         while batch := list(islice(rest, _BATCH)):
-            found = self.gallery.search(self._templates(batch), k=2)
-            rule = self.rule(self.gallery.count_templates())
-            size = len(self.gallery)
-            for nearest in found:
-                yield decide_identify(nearest, rule, model=self.model.identity, gallery_size=size)
+            yield from self._identified([self.look(picture) for picture in batch])
+
+    def _identified(self, looks: Sequence[Look]) -> Iterator[Decision]:
+        found = iter(self.gallery.search(self._templates([look for look in looks if isinstance(look, Tensor)]), k=2))
+        rule = self.rule(self.gallery.count_templates())
+        model, size = self.model.identity, len(self.gallery)
+        for look in looks:
+            if isinstance(look, PictureUnfit):
+                yield decide_unfit(look, rule, model=model, gallery_size=size)
+            else:
+                yield decide_identify(next(found), rule, model=model, gallery_size=size)
 
     def forget(self, name: str) -> Receipt:
         """Erase an identity with all that was kept of it.
@@ -163,16 +209,8 @@ class Recognizer:
         """
         return self.gallery.forget(name)
 
-    def _templates(self, pictures: list[Picture]) -> Int8[Tensor, "B D"]:
+    def _templates(self, pictures: Sequence[Picture]) -> Int8[Tensor, "B D"]:
         return quantize(embed_pictures(self.model, pictures, batch_size=_BATCH))
-
-
-def data_folder() -> Path:
-    """Where galleries are kept: the user's data folder, or the folder named by FIRSTSIGHT_HOME."""
-    import platformdirs
-
-    home = os.environ.get("FIRSTSIGHT_HOME")
-    return Path(home) if home else platformdirs.user_data_path("firstsight")
 
 
 def default_gallery_path(model_identity: str) -> Path:

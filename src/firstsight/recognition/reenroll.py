@@ -86,6 +86,8 @@ def refuse_unfit(old: Preprocessing, new: Preprocessing) -> None:
         reason = "they are gray, and the new model sees color"
     elif growth > MOST_ENLARGED:
         reason = f"their sides would be enlarged {growth:.1f} times, and {MOST_ENLARGED:g} is the most"
+    elif old.align != new.align:
+        reason = f"they were prepared with align = {old.align}, and the new model expects align = {new.align}"
     elif new.fit != "ink" and _manner(old) != _manner(new):
         reason = f"they were prepared with fit = {old.fit}, and the new model expects fit = {new.fit}"
     elif new.fit not in ("ink", "stretch") and old.height * new.width != old.width * new.height:
@@ -140,9 +142,10 @@ def _embedded(model: Model, batch: Sequence[Stored], old: Preprocessing) -> list
 
 
 def _prepared_again(row: Stored, old: Preprocessing, new: Preprocessing) -> UInt8[Tensor, "C H W"]:
-    """The very pixels where both models see pictures alike: what is drawn anew a second time is not quite the same."""
+    """The very pixels where both models see pictures alike: what is drawn anew a second time is not quite the same. A
+    face is aligned already."""
     assert row.picture is not None
     name = f"The picture of {row.name}"
     alike = dataclasses.replace(old, mean=new.mean, std=new.std) == new
     fit = "stretch" if alike else new.fit
-    return prepare(read_picture(row.picture, name=name), dataclasses.replace(new, fit=fit), name=name)
+    return prepare(read_picture(row.picture, name=name), dataclasses.replace(new, fit=fit, align="none"), name=name)

@@ -53,7 +53,7 @@ def _bfloat16() -> str:
 
 
 def _disk() -> str:
-    from firstsight.recognition.recognizer import data_folder
+    from firstsight.places import data_folder
 
     place = data_folder()
     while not place.exists():

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.atomic import write_atomically
-from firstsight.data.cache import cache_folder
 from firstsight.data.identities import group_of
 from firstsight.errors import ModelError
 from firstsight.models.folder import find_model, read_config
+from firstsight.places import cache_folder, data_folder
 from firstsight.recognition.gallery import Gallery
-from firstsight.recognition.recognizer import data_folder
 
 _DIGITS = 16  # of a digest: enough to tell names apart, and half a megabyte for 30,000 of them
 
