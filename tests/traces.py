@@ -30,10 +30,10 @@ def executed(connection, cursor, statement, *rest):
     if statement.startswith(where):
         stop()
 
-def watched(storage, statement):
+def watched(storage, statement, **how):
     if statement.startswith(where):
         stop()
-    return outside(storage, statement)
+    return outside(storage, statement, **how)
 
 with Gallery(sys.argv[1]) as gallery:
     sa.event.listen(sa.Engine, "after_cursor_execute", executed)

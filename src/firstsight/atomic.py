@@ -1,11 +1,15 @@
 """Files that are whole or not there, whatever happens while they are written."""
 
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FRESH = ".fresh"
+"""How what is being written is called at its end, until it is whole."""
 
 
 @contextmanager
@@ -15,7 +19,7 @@ def appearing_whole(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never half of it; so does one after a power cut. Only its owner may read
     the fresh file.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=FRESH, dir=path.parent)
     os.close(descriptor)
     fresh = Path(name)
     try:
@@ -46,7 +50,7 @@ def to_disk(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what a process that was killed left beside `path` while it wrote it. Nobody else may be writing it now."""
-    for leftover in path.parent.glob(f".{path.name}-*"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}-*{FRESH}"):
         if leftover.is_dir():
             shutil.rmtree(leftover)
         else:

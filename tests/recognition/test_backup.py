@@ -15,7 +15,9 @@ from firstsight.recognition import backup as backup_module
 from firstsight.recognition import backup as module
 from firstsight.recognition import sqlite
 from firstsight.recognition.backup import backup, restore
+from firstsight.recognition.copies import copies_with
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.rows import id_of
 
 # argv: the backup, the gallery
 KILLED = """
@@ -84,6 +86,48 @@ def test_what_was_restored_is_what_was_backed_up(path: Path, tmp_path: Path) -> 
     assert found(tmp_path / "new" / "g.sqlite") == NAMES
     assert journal_mode(path) == journal_mode(tmp_path / "new" / "g.sqlite") == "wal"
     assert journal_mode(tmp_path / "b.sqlite") == "delete"
+
+
+def receipt_of(path: Path, name: str, model: Model) -> list[str]:
+    with Gallery(path) as gallery:
+        return [copy.path for copy in gallery.forget(name).copies]
+
+
+def test_a_receipt_names_the_backup_that_was_restored(path: Path, tmp_path: Path, model: Model) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    moved = (tmp_path / "b.sqlite").rename(tmp_path / "moved.sqlite")
+    restore(moved, tmp_path / "new.sqlite")
+    assert receipt_of(tmp_path / "new.sqlite", NAMES[3], model) == [str(tmp_path / "b.sqlite"), str(moved)]
+    with Gallery(tmp_path / "new.sqlite") as gallery:
+        gallery.bind_model(model)
+        gallery.enroll("late", random_templates(1)[0])
+    assert receipt_of(tmp_path / "new.sqlite", "late", model) == []
+
+
+def test_a_backup_is_known_of_before_it_is_made_and_a_failed_one_is_none(
+    path: Path, tmp_path: Path, model: Model
+) -> None:
+    told = []
+    with Gallery(path) as gallery:
+
+        def ask(done: int, total: int) -> None:
+            with gallery.storage.reading() as connection:
+                told.extend(copies_with(connection, id_of(connection, NAMES[3], "")))
+
+        backup(path, tmp_path / "b.sqlite", on_progress=ask)
+    assert {copy.path for copy in told} == {str(tmp_path / "b.sqlite")}
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError):
+        backup(path, tmp_path / "folder", force=True)
+    assert receipt_of(path, NAMES[4], model) == [str(tmp_path / "b.sqlite")], "one that failed is no copy"
+
+
+def test_what_a_killed_backup_left_goes_with_the_next(path: Path, tmp_path: Path) -> None:
+    left, mine = tmp_path / ".b.sqlite-1x2y.fresh", tmp_path / ".b.sqlite-notes"
+    left.write_text("half a gallery")
+    mine.write_text("not ours")
+    backup(path, tmp_path / "b.sqlite")
+    assert (left.exists(), mine.exists()) == (False, True)
 
 
 def test_a_backup_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tiny_models import pixel_model, random_templates
 
 from firstsight.config import GroupRate, OperatingPoint, Step
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel
-from firstsight.recognition.copies import note_copy
+from firstsight.recognition.copies import Kind, making_copy, newest_identity
 from firstsight.recognition.gallery import Gallery
 
 POINT = OperatingPoint(
@@ -142,9 +142,9 @@ def test_each_picture_has_its_time_its_consent_note_and_whether_it_was_kept(gall
 
 
 def test_a_receipt_lists_the_copies_in_which_the_forgotten_still_is(gallery: Gallery) -> None:
-    def note(kind: str, path: str) -> None:
-        with gallery._storage.writing() as connection:
-            note_copy(connection, kind, path)
+    def note(kind: Kind, path: str) -> None:
+        with making_copy(gallery.storage, kind, path) as made, gallery.storage.reading() as connection:
+            made.newest = newest_identity(connection)
 
     gallery.enroll_many(["ada", "bob"], random_templates(2))
     note("backup", "first.sqlite")

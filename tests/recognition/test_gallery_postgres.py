@@ -177,6 +177,9 @@ def test_forget_admits_that_an_older_transaction_keeps_the_rows(
         with pytest.raises(StorageError, match=r"^ada is out of the gallery, but the disk of .* older.*VACUUM FULL"):
             gallery.forget("ada")
         assert gallery.names() == []
+        monkeypatch.setattr("time.sleep", lambda _: pytest.fail("waited"))
+        with opened(postgres_url) as another:  # and leaves the traces to the next
+            assert another.names() == []
 
 
 def test_forget_admits_that_the_user_may_not_write_the_tables_anew(postgres: PostgresServer, postgres_url: str) -> None:

@@ -67,6 +67,8 @@ def test_it_is_added_to_who_is_there_but_nobody_is_replaced(full: Gallery, tmp_p
                 import_lines(tmp_path / "g.jsonl", other)
                 assert other.names() == ["zoe", "ada", "Ångström", "bob", "cyd"]
                 assert len(other) == 5
+                held_by = {name: [copy.path for copy in other.forget(name).copies] for name in ("zoe", "bob")}
+                assert held_by == {"zoe": [], "bob": [str(tmp_path / "g.jsonl")]}
             else:
                 with pytest.raises(AlreadyEnrolled, match=r"^bob is enrolled in .*bob\.sqlite already"):
                     import_lines(tmp_path / "g.jsonl", other)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import FRESH, to_disk, write_atomically
 from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.conv import channels_last
@@ -74,10 +74,11 @@ def save_model(model: Model, folder: str | Path, *, half: bool = False) -> Model
     model = dataclasses.replace(_bind(model.network, model.config, weights, name=model.name), folder=folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=FRESH, dir=folder.parent))
         try:
-            _write(fresh / WEIGHTS, weights)
-            _write(fresh / CONFIG, _as_json(model.config))
+            for name, content in ((WEIGHTS, weights), (CONFIG, _as_json(model.config))):
+                (fresh / name).write_bytes(content)
+                to_disk(fresh / name)
             fresh.chmod(0o755)
             _swap_in(fresh, folder)
         finally:
@@ -267,13 +268,6 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _swap_in(fresh: Path, folder: Path) -> None:
     """Put `fresh` where `folder` is. A folder cannot replace another in one step: the old one steps aside first, and
     comes back if the new one cannot take its place."""
@@ -282,7 +276,7 @@ def _swap_in(fresh: Path, folder: Path) -> None:
         return
     if any(folder.iterdir()) and not (folder / CONFIG).exists():
         raise ModelError(f"{folder} holds something else than a model.", hint="Name another place for the model.")
-    aside = folder.with_name(f".{folder.name}-old")
+    aside = folder.with_name(f".{folder.name}-old{FRESH}")
     shutil.rmtree(aside, ignore_errors=True)
     os.rename(folder, aside)
     try:

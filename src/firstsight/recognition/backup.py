@@ -5,11 +5,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from firstsight.atomic import appearing_whole
-from firstsight.errors import GalleryError, StorageError
-from firstsight.recognition.copies import note_copy
+from firstsight.atomic import appearing_whole, remove_leftovers
+from firstsight.errors import GalleryError, OtherModel, StorageError
+from firstsight.recognition.copies import making_copy, note_restored
 from firstsight.recognition.formats import refuse_newer
-from firstsight.recognition.rows import state_of
+from firstsight.recognition.rows import lock, state_of
 from firstsight.recognition.schema import VERSION_TABLE
 from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_sentence
 
@@ -41,26 +41,36 @@ def backup(
         raise GalleryError(f"{out} is there already.", hint="Name another file, or replace it with --force.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with appearing_whole(out) as fresh, in_one_sentence(str(out)), closing(_opened(source)) as held:
+        remove_leftovers(out)
+        with (
+            closing(SqliteStorage(source)) as storage,
+            making_copy(storage, "backup", str(out.resolve())) as made,
+            appearing_whole(out) as fresh,
+            in_one_sentence(str(out)),
+            closing(_opened(source)) as held,
+        ):
             held.execute("BEGIN")  # what others write from now on is not seen
-            held.execute("SELECT count(*) FROM gallery").fetchone()
+            made.newest = held.execute("SELECT coalesce(max(id), 0) FROM identities").fetchone()[0]
             with closing(sqlite3.connect(fresh)) as copy:
                 _copy(held, copy, on_progress)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
-                size = _checked(copy, source)
-            with closing(SqliteStorage(source)) as storage, storage.writing() as connection:
-                note_copy(connection, "backup", str(out.resolve()))  # before it appears: no copy goes unnoticed
-            return size
+                return _checked(copy, source)
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another place.") from error
 
 
 def restore(
-    file: Path, gallery: str | Path, *, force: bool = False, on_progress: OnPages = lambda done, total: None
+    file: Path,
+    gallery: str | Path,
+    *,
+    force: bool = False,
+    model: str | None = None,
+    on_progress: OnPages = lambda done, total: None,
 ) -> int:
     """Put a backup in the place of a gallery: all of it, or nothing where it fails or the power goes.
 
-    No other program may have the gallery open: what it holds in memory would be of another gallery.
+    No other program may have the gallery open: what it holds in memory would be of another gallery. `model` is the
+    identity of the one whose templates the backup must hold, if it holds any.
 
     Returns:
         How many identities it holds.
@@ -68,6 +78,7 @@ def restore(
     Raises:
         GalleryError: not a backup, or of a newer firstsight; somebody is enrolled in the gallery, or it is damaged, and
             `force` does not insist.
+        OtherModel: it holds templates of another model than `model`.
         StorageError: the backup is damaged; the gallery is open elsewhere or cannot be written.
     """
     target = file_of(gallery)
@@ -76,6 +87,8 @@ def restore(
         raise GalleryError(f"{file} is the gallery itself.", hint="Name a backup of it.")
     with in_one_sentence(str(file)), closing(_opened(file)) as source:
         _checked(source, file)
+        if model:
+            _refuse_other_model(source, file, model)
         if target.exists() and not force:
             _refuse_somebody(target)
         try:
@@ -83,7 +96,9 @@ def restore(
             _copy_in(source, target, on_progress)
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror}.", hint="Name another place.") from error
-    return _size(target)
+    with closing(SqliteStorage(target)) as storage, storage.writing() as connection:  # brought to the newest format
+        note_restored(connection, str(file.resolve()))
+        return lock(connection).size
 
 
 def file_of(gallery: str | Path) -> Path:
@@ -112,6 +127,16 @@ def _refuse_somebody(target: Path) -> None:
         raise type(error)(error.message, hint="Put the backup in its place with --force.") from error
     if size:
         raise GalleryError(f"{target} holds {size} identities.", hint="Replace them all with --force.")
+
+
+def _refuse_other_model(source: sqlite3.Connection, file: Path, model: str) -> None:
+    size, identity, name = source.execute("SELECT size, model_identity, model_name FROM gallery").fetchone()
+    if size and identity != model:
+        raise OtherModel(
+            f"{file} holds templates of the model {name} ({identity[:8]}), and this is the gallery of another "
+            f"({model[:8]}).",
+            hint=f"Add --model {name}, or restore it into a file of its own with --gallery FILE.",
+        )
 
 
 def _size(file: Path) -> int:

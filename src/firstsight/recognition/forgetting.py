@@ -84,7 +84,7 @@ def leave_to_erase(connection: sa.Connection) -> None:
     connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=0))
 
 
-def erase_traces(storage: Storage) -> None:
+def erase_traces(storage: Storage, *, patient: bool = True) -> None:
     """Erase what was left of all that is forgotten by now, and remember that it was.
 
     Raises:
@@ -92,7 +92,7 @@ def erase_traces(storage: Storage) -> None:
     """
     with storage.reading() as connection:
         last = _last_forgotten(connection)
-    storage.erase()
+    storage.erase(patient=patient)
     with storage.writing() as connection:
         connection.execute(sa.update(gallery).where(gallery.c.erased < last).values(erased=last))
 
@@ -103,7 +103,7 @@ def finish_erasing(storage: Storage) -> None:
         done = _last_forgotten(connection) == connection.scalar(sa.select(gallery.c.erased))
     if not done:
         with contextlib.suppress(StorageError):  # another is reading: the next to open the gallery tries again
-            erase_traces(storage)
+            erase_traces(storage, patient=False)
 
 
 def _last_forgotten(connection: sa.Connection) -> int:

@@ -22,10 +22,17 @@ def unlock(storage: Storage, cipher: Cipher | None) -> bytes | None:
         GalleryError: the key is missing or wrong, the gallery holds someone and is not encrypted, or the server is to
             search what it cannot read.
     """
-    if cipher is not None and storage.nearest:
-        raise sealed_from_server(storage.where)
     with storage.reading() as connection:
         check = state_of(connection).key_check
+    if cipher is not None and storage.nearest:
+        raise (
+            sealed_from_server(storage.where)
+            if check is not None
+            else GalleryError(
+                f"{storage.where} is not encrypted, and a key was given: a server cannot search what is encrypted.",
+                hint=f"Unset {KEY} and {KEY_FILE}, or leave ?search= away.",
+            )
+        )
     if cipher is None:
         if check is not None:
             raise GalleryError(

@@ -78,7 +78,7 @@ class PostgresStorage:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         with _in_one_sentence(self.where), self._engine.begin() as connection:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_milliseconds()}")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_milliseconds(BUSY_SECONDS)}")
             yield connection
             connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")  # sent as the transaction is committed
 
@@ -98,11 +98,12 @@ class PostgresStorage:
             self._told.clear()
             return told
 
-    def erase(self) -> None:
+    def erase(self, *, patient: bool = True) -> None:
         """VACUUM FULL writes tables and indexes anew. A plain VACUUM may leave what it freed as it was."""
         with _in_one_sentence(self.where), self._own_connection() as connection:
-            connection.execute(f"SET lock_timeout = {_milliseconds()}")
-            self._outlive_older(connection)
+            wait = BUSY_SECONDS if patient else 0
+            connection.execute(f"SET lock_timeout = {_milliseconds(wait)}")
+            self._outlive_older(connection, wait)
             warnings: list[psycopg.errors.Diagnostic] = []
             connection.add_notice_handler(warnings.append)
             for table in ("templates", "identities", "probes", "ledger", "reviews"):
@@ -142,9 +143,9 @@ class PostgresStorage:
         connection.autocommit = True
         return connection
 
-    def _outlive_older(self, connection: psycopg.Connection) -> None:
+    def _outlive_older(self, connection: psycopg.Connection, wait: float) -> None:
         ((mine,),) = connection.execute("SELECT CAST(pg_current_xact_id() AS text)")
-        give_up = time.monotonic() + BUSY_SECONDS
+        give_up = time.monotonic() + wait
         while connection.execute(_OLDER, [mine]).fetchone() != (0,):
             if time.monotonic() > give_up:
                 raise StorageError(
@@ -158,8 +159,8 @@ def _connect_arguments(url: sa.URL) -> dict[str, object]:
     return {} if "connect_timeout" in url.query else {"connect_timeout": int(BUSY_SECONDS)}
 
 
-def _milliseconds() -> int:
-    return int(1000 * BUSY_SECONDS)
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(1000 * seconds))  # 0 would be without end
 
 
 @contextmanager

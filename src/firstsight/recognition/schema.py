@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-FORMAT = "0003"  # the newest migration; a later one counts on
+FORMAT = "0004"  # the newest migration; a later one counts on
 VERSION_TABLE = "gallery_format"
 MAX_NAME = 200
 
@@ -60,7 +60,7 @@ forgotten = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# Backups and exports, each with the newest identity in it: who was enrolled before may be in it.
+# Backups and exports, each with the oldest and the newest identity in it: who was enrolled between may be in it.
 copies = sa.Table(
     "copies",
     metadata,
@@ -69,6 +69,7 @@ copies = sa.Table(
     sa.Column("kind", sa.String(10), nullable=False),  # backup or export
     sa.Column("made_at", sa.DateTime, nullable=False),
     sa.Column("newest_identity", sa.Integer, nullable=False),
+    sa.Column("oldest_identity", sa.Integer, nullable=False, server_default="0"),
 )
 
 operating_points = sa.Table(

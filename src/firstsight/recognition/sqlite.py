@@ -79,7 +79,7 @@ class SqliteStorage:
         self._seen = seen
         return changed
 
-    def erase(self) -> None:
+    def erase(self, *, patient: bool = True) -> None:
         """Build the database anew from what it holds, and cut the write-ahead log to nothing: it holds what pages held
         before.
 
@@ -90,8 +90,8 @@ class SqliteStorage:
         """
         if not self._url.database:
             return
-        self._outside_transaction("VACUUM")
-        busy, *_ = self._outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._outside_transaction("VACUUM", patient=patient)
+        busy, *_ = self._outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)", patient=patient)
         if busy:
             raise StorageError(
                 f"{self.where}-wal cannot be emptied while another program reads the gallery.",
@@ -129,9 +129,12 @@ class SqliteStorage:
             else:
                 return
 
-    def _outside_transaction(self, statement: str) -> tuple[Any, ...]:
+    def _outside_transaction(self, statement: str, *, patient: bool = True) -> tuple[Any, ...]:
         with in_one_sentence(self.where):
             connection = self._engine.raw_connection()
+            if not patient:
+                connection.detach()  # the others shall wait as they did
+                connection.cursor().execute("PRAGMA busy_timeout = 0")
             try:
                 row: tuple[Any, ...] = connection.cursor().execute(statement).fetchone() or ()
             finally:

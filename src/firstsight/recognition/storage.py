@@ -45,8 +45,8 @@ class Storage(Protocol):
     def changed(self) -> bool:
         """May anything have been committed, by anyone, since this was asked last?"""
 
-    def erase(self) -> None:
-        """Overwrite what deleted rows have left behind.
+    def erase(self, *, patient: bool = True) -> None:
+        """Overwrite what deleted rows have left behind, after waiting for others if `patient`.
 
         Raises:
             StorageError: another program holds on to it.

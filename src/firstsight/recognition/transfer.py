@@ -18,20 +18,21 @@ from typing import Any, NamedTuple, TextIO
 
 import sqlalchemy as sa
 
-from firstsight.atomic import appearing_whole
+from firstsight.atomic import appearing_whole, remove_leftovers
 from firstsight.errors import AlreadyEnrolled, DataError, GalleryError, OtherModel, StorageError
-from firstsight.recognition.copies import note_copy
+from firstsight.recognition.copies import Making, making_copy, newest_identity, note_copy
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.rows import (
     NewTemplate,
     Stored,
     clean_name,
+    count_templates,
     ids_of,
     insert_templates,
     stored,
     template_size,
 )
-from firstsight.recognition.schema import gallery, identities, templates
+from firstsight.recognition.schema import gallery, identities
 
 OnProgress = Callable[[int, int], None]
 """Called as on_progress(done, total), in templates."""
@@ -75,11 +76,13 @@ def export_lines(
     if out.exists() and (not force or str(out.resolve()) == str(Path(opened.where).resolve())):
         raise GalleryError(f"{out} is there already.", hint="Name another file, or replace it with --force.")
     try:
-        with appearing_whole(out) as fresh, fresh.open("w", encoding="utf-8") as file:
-            moved = _write(opened, file, pictures, on_progress)
-            with opened.storage.writing() as connection:  # before it appears, so that no copy goes unnoticed
-                note_copy(connection, "export", str(out.resolve()))
-            return moved
+        remove_leftovers(out)
+        with (
+            making_copy(opened.storage, "export", str(out.resolve())) as made,
+            appearing_whole(out) as fresh,
+            fresh.open("w", encoding="utf-8") as file,
+        ):
+            return _write(opened, file, made, pictures, on_progress)
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another file.") from error
 
@@ -114,12 +117,13 @@ def import_lines(
         raise DataError(f"{file} cannot be read: {error.strerror}.", hint="Check the path.") from error
 
 
-def _write(opened: Gallery, file: TextIO, pictures: bool, on_progress: OnProgress) -> Moved:
+def _write(opened: Gallery, file: TextIO, made: Making, pictures: bool, on_progress: OnProgress) -> Moved:
     with opened.storage.reading() as connection:
         held = opened.terms.state(connection)
         if not held.size:
             raise GalleryError(f"Nobody is enrolled in {opened.where}.")
-        total = connection.scalar(sa.select(sa.func.count()).select_from(templates)) or 0
+        made.newest = newest_identity(connection)
+        total = count_templates(connection)
         head = {_MARK: FORMAT, "model_identity": held.model_identity, "model_name": held.model_name}
         _print(file, {**head, "identities": held.size, "templates": total})
         done = 0
@@ -160,7 +164,7 @@ def _read(file: Path, lines: TextIO, opened: Gallery, model: tuple[str, str] | N
             name = by[1] if by else head["model_name"]
             connection.execute(sa.update(gallery).values(model_identity=head["model_identity"], model_name=name))
         length = template_size(connection, opened.terms.cipher)
-        before = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
+        before = newest_identity(connection)
         done = 0
         while batch := list(itertools.islice(parsed, _AT_ONCE)):
             length = length or len(batch[0].template)
@@ -174,6 +178,7 @@ def _read(file: Path, lines: TextIO, opened: Gallery, model: tuple[str, str] | N
             raise DataError(f"{file} has {done} templates, and says {total}.", hint="Copy or export it again.")
         new = connection.scalar(sa.select(sa.func.count()).where(identities.c.id > before)) or 0
         connection.execute(sa.update(gallery).values(size=gallery.c.size + new))
+        note_copy(connection, "export", str(file.resolve()), oldest=before + 1)  # it holds them still
     return Moved(new, done)
 
 
