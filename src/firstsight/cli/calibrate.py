@@ -4,7 +4,7 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Device, Json, Model
+from firstsight.cli.options import Align, Device, Json, Model, Seeing
 
 
 def calibrate(
@@ -22,6 +22,7 @@ def calibrate(
             "gallery of a model that ships."
         ),
     ] = None,
+    align: Align = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -34,18 +35,18 @@ def calibrate(
     """
     from contextlib import nullcontext
 
-    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.cli.recognizer import load_named, open_recognizer
     from firstsight.evaluation.promise import at_size, group_table, group_warnings, promise_lines
-    from firstsight.models.device import pick_device
-    from firstsight.models.folder import load_model, shipped_models
+    from firstsight.models.folder import shipped_models
     from firstsight.workflows.calibrate import calibrate_model
 
     target = None if isinstance(fpir, str) else fpir
     in_gallery = gallery is not None or model is None or model in shipped_models()
-    opened = open_recognizer(model, gallery, device=device, make=True) if in_gallery else nullcontext()
+    seeing = Seeing(align=align)
+    opened = open_recognizer(model, gallery, device=device, make=True, seeing=seeing) if in_gallery else nullcontext()
     with opened as recognizer, progress(quiet=json) as on_progress:
         found = calibrate_model(
-            recognizer.model if recognizer else load_model(str(model), device=str(pick_device(device))),
+            recognizer.model if recognizer else load_named(str(model), device=device, align=align),
             data,
             target=target,
             gallery=recognizer.gallery if recognizer else None,

@@ -5,7 +5,7 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Device, Json, Seed
+from firstsight.cli.options import Align, Device, Json, Seed
 
 
 def evaluate(
@@ -25,6 +25,7 @@ def evaluate(
     trials: Annotated[int | None, Parameter(help="Random choices; without it the protocol's own number.")] = None,
     against: Annotated[str | None, Parameter(help="A second model, to be compared on the same pairs.")] = None,
     out: Annotated[Path | None, Parameter(help="Folder for report.html and report.json.")] = None,
+    align: Align = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -33,14 +34,12 @@ def evaluate(
 
     Example: firstsight evaluate --model runs/mine --data more-photos --out runs/mine/again
     """
-    from firstsight.models.device import pick_device
-    from firstsight.models.folder import load_model
+    from firstsight.cli.recognizer import load_named
     from firstsight.workflows.evaluate_run import measure
 
-    chosen = str(pick_device(device))
     with progress(quiet=json) as on_progress:
         measured = measure(
-            load_model(model, device=chosen),
+            load_named(model, device=device, align=align),
             data,
             protocol=protocol,
             pairs=pairs,
@@ -48,7 +47,7 @@ def evaluate(
             shots=shots,
             trials=trials,
             within_groups=within_groups,
-            against=load_model(against, device=chosen) if against else None,
+            against=load_named(against, device=device, align=align) if against else None,
             seed=seed,
             on_progress=on_progress,
         )

@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firstsight.cli.options import Seeing
+from firstsight.cli.options import Align, Seeing
 from firstsight.errors import UserError
 from firstsight.models.device import pick_device
-from firstsight.models.folder import find_model, load_model, read_config, set_align
+from firstsight.models.folder import Model, find_model, load_model, read_config, set_align
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
 
 DEFAULT_MODEL = "glyphs"
+
+
+def load_named(model: str, *, device: str, align: Align = None) -> Model:
+    """The model that is named, for pictures that are aligned as `align` says, or as it was made for."""
+    return set_align(load_model(model, device=str(pick_device(device))), align)
 
 
 def gallery_of(model: str | None, gallery: str | None) -> str | Path:
@@ -56,7 +61,7 @@ def open_recognizer(
     seeing = seeing or Seeing()
     with open_gallery(model, gallery, make=make) as opened:
         name = model or opened.model_name or DEFAULT_MODEL
-        loaded = set_align(load_model(name, device=str(pick_device(device))), seeing.align)
+        loaded = load_named(name, device=device, align=seeing.align)
         if seeing.face is not None and loaded.config.preprocessing.align == "none":
             raise UserError(f"The model {name} looks for no faces.", hint="Leave out --face.")
         yield Recognizer(loaded, opened, threshold=threshold, which="only" if seeing.face is None else seeing.face)

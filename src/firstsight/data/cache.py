@@ -217,17 +217,20 @@ def _decoded(
         except PictureError as error:
             return Skipped(pictures.paths[index], error.message.removeprefix(pictures.where(index)).strip())
 
-    total, readable = len(pictures), 0
+    total, readable, reason = len(pictures), 0, ""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, total, _WINDOW):
             window = range(start, min(start + _WINDOW, total))
             for index, row in zip(window, pool.map(prepared, window), strict=True):
                 yield row
                 readable += not isinstance(row, Skipped)
+                reason = row.reason if isinstance(row, Skipped) else reason
                 if on_progress is not None:
                     on_progress(index + 1, total)
     if not readable:
-        raise DataError(f"{pictures.source}: none of {total} pictures can be read.", hint="Check what they are.")
+        raise DataError(
+            f"{pictures.source}: none of {total} pictures can be read; the last {reason}", hint="Check what they are."
+        )
 
 
 def _packed(pixels_NCHW: Tensor, pictures: PictureSet, reasons: dict[int, str]) -> Packed:
