@@ -18,6 +18,7 @@ from firstsight.config import Recipe
 from firstsight.recipes import recipe_from, settings, with_flags
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
+from firstsight.search import DEFAULTS, space_from
 from firstsight.workflows.demo import write_digits
 from firstsight.workflows.train_run import train
 
@@ -99,7 +100,7 @@ def test_the_python_of_the_readme_runs(
     assert sum(bool(line.strip()) for line in block.splitlines()[1:]) <= 10, "ten lines are promised"
 
 
-@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/ledger.md"])
+@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/ledger.md", "docs/tuning.md"])
 def test_the_python_of_a_page_runs(page: str) -> None:
     run_python(page)
 
@@ -149,6 +150,13 @@ def test_the_page_of_settings_is_what_the_settings_are() -> None:
 def test_the_recipe_shown_is_one() -> None:
     (block,) = blocks("docs/recipes.md", "toml")
     assert recipe_from(tomllib.loads(block.removeprefix("toml\n"))) != Recipe()
+
+
+def test_the_search_shown_is_one() -> None:
+    (block,) = blocks("docs/tuning.md", "toml")
+    space = space_from(tomllib.loads(block.removeprefix("toml\n"))["search"], Recipe(), where="docs/tuning.md")
+    assert len(space) == 5
+    assert all(f"`{flag}`" in words("docs/tuning.md") for flag in DEFAULTS)
 
 
 @pytest.mark.parametrize("name", MODULES)

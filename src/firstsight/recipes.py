@@ -108,20 +108,30 @@ def _refuse_out_of_range(setting: Setting, recipe: Recipe, name: str) -> None:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a TOML recipe.
+    """Read a TOML recipe. Its table `[search]` is for `firstsight tune` alone.
 
     Raises:
         RecipeError: not there, not TOML, or with a wrong key, type or value.
     """
+    tables = read_tables(path)
+    tables.pop("search", None)
+    return recipe_from(tables, where=str(path))
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file, unchecked.
+
+    Raises:
+        RecipeError: not there, or not TOML.
+    """
     try:
-        tables = tomllib.loads(Path(path).read_text("utf-8"))
+        return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise RecipeError(
             f"{path} cannot be read: {error.strerror}.", hint="Give the path of a TOML recipe."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}.", hint="See recipes/ for examples.") from error
-    return recipe_from(tables, where=str(path))
 
 
 def with_flags(recipe: Recipe, **flags: Any) -> Recipe:

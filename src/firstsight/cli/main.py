@@ -22,6 +22,7 @@ VERBS = {
         "predict": "Write the classes or numbers that a model predicts.",
         "evaluate": "Measure a model on identities it has not seen.",
         "calibrate": "Measure where 'the same' ends, with a promise.",
+        "tune": "Find better settings of a recipe by trial and error.",
     },
     RECOGNIZE: {
         "enroll": "Remember a name from one picture.",

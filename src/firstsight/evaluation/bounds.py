@@ -69,6 +69,25 @@ def mean_interval(mean: float, trials: int, *, confidence: float = 0.95) -> Inte
     return Interval(max(low, 0.0), mean_upper_bound(mean, trials, confidence=one_sided), "Chernoff")
 
 
+def student_interval(value_N: NDArray[np.floating], *, confidence: float = 0.95) -> Interval:
+    """The interval of the expectation of few numbers that are independent and about normal, by Student's t.
+
+    Raises:
+        ValueError: fewer than two.
+
+    Example:
+        >>> interval = student_interval(np.array([1.0, 2.0, 3.0]))
+        >>> round(interval.low, 3), round(interval.high, 3)
+        (-0.484, 4.484)
+    """
+    from scipy.special import stdtrit
+
+    if len(value_N) < 2:
+        raise ValueError("an interval needs two numbers")
+    half = float(stdtrit(len(value_N) - 1, (1 + confidence) / 2) * value_N.std(ddof=1) / len(value_N) ** 0.5)
+    return Interval(float(value_N.mean()) - half, float(value_N.mean()) + half, "Student's t")
+
+
 def largest_mean(target: float, trials: int, *, confidence: float = 0.95) -> float | None:
     """The largest mean whose upper bound is at most `target`; None where not even 0 has such a bound."""
     enough = -math.log(1 - confidence)

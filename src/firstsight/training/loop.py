@@ -70,6 +70,7 @@ def fit(
     on_start: Callable[[Place], None] = lambda place: None,
     on_checkpoint: Callable[[], None] = lambda: None,
     validate: Callable[[nn.Module], float] | None = None,
+    rate_at: Callable[[float], float] | None = None,
 ) -> Place:
     """Train `network` in place, for `recipe.training.epochs` epochs, and say where the run ended.
 
@@ -85,7 +86,8 @@ def fit(
         on_start: called once with the place that the run starts from.
         on_checkpoint: called before a checkpoint is written.
         validate: gives a held-out figure after each epoch, the larger the better. The run ends after
-            `recipe.training.patience` epochs without a better one (0: it does not), with the weights of the best epoch.
+            `recipe.training.patience` epochs without a better one, with the weights of the best epoch (0: neither).
+        rate_at: the learning rate when a share (0 ... 1) of the run is done, in place of the recipe's schedule.
 
     Raises:
         TrainingError: a loss that is not finite; says at which update.
@@ -114,15 +116,16 @@ def fit(
     step = _step(network, loss, optimizer, recipe, updates=recipe.training.epochs * len(first_plan))
     every = recipe.training.checkpoint_every
     threads = fitting_threads(network, len(first_plan[0]))
+    rate_at = rate_at or partial(learning_rate_at, config=recipe.optimizer)
     with torch.random.fork_rng(devices=[]), threads, _deferred_signals() as interrupted:
         while place.epoch <= recipe.training.epochs and not _exhausted(place, recipe):
             plan = feed.plan(place.epoch)
             for batch in range(place.batch, len(plan)):
                 place = replace(place, number=place.number + 1, batch=batch + 1)
-                update = _update(step, feed, recipe, optimizer, place, plan, device)
+                update = _update(step, feed, recipe, optimizer, rate_at, place, plan, device)
                 if place.batch == len(plan):
                     place, update = _after_epoch(place, update, network, validate)
-                    if place.epoch == place.best_epoch + 1:
+                    if recipe.training.patience and place.epoch == place.best_epoch + 1:
                         best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
                 on_update(update)
                 settle(due=place.number % every == 0 if every else place.batch == 0)
@@ -160,13 +163,14 @@ def _update(
     feed: Feed,
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
+    rate_at: Callable[[float], float],
     place: Place,
     plan: list[Tensor],
     device: torch.device,
 ) -> Update:
     started = time.perf_counter()
     done = (place.epoch - 1 + (place.batch - 1) / len(plan)) / recipe.training.epochs
-    rate = learning_rate_at(done, recipe.optimizer)
+    rate = rate_at(done)
     for group in optimizer.param_groups:
         group["lr"] = rate
     indices_B = plan[place.batch - 1]

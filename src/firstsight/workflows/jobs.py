@@ -26,9 +26,10 @@ from firstsight.data.pictures import to_input
 from firstsight.errors import DataError
 from firstsight.evaluation import pages
 from firstsight.evaluation import prediction as score
+from firstsight.evaluation.identification import affordable_trials, one_shot
 from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
 from firstsight.evaluation.report import Headline, Section, Table
-from firstsight.evaluation.verification import verification
+from firstsight.evaluation.verification import verification, verification_figures
 from firstsight.models.folder import Model, make_model, set_operating_point
 from firstsight.models.registry import with_own_size
 from firstsight.training.feed import Feed, example_feed, picture_feed
@@ -75,6 +76,9 @@ class Job(Protocol):
 
     def validate(self, network: nn.Module, at_most: int | None = None) -> float:
         """A held-out figure, the larger the better; of the first `at_most` examples where that is given."""
+
+    def figures(self, network: nn.Module) -> dict[str, Any]:
+        """The held-out figures that may be an objective, by the names that they have in a report."""
 
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         """Measure the trained model."""
@@ -135,6 +139,14 @@ class EmbeddingJob:
             held_out = few_pictures(held_out, at_most, each=2)
         return verification(self._embeddings(network, held_out), torch.tensor(held_out.labels), fars=()).auc
 
+    def figures(self, network: nn.Module) -> dict[str, Any]:
+        assert self._held_out is not None
+        x_ND, labels_N = self._embeddings(network, self._held_out), torch.tensor(self._held_out.labels)
+        found = one_shot(x_ND, labels_N, trials=affordable_trials(labels_N, 200))
+        return {"accuracy": found.accuracy, "error": 1 - found.accuracy} | verification_figures(
+            verification(x_ND, labels_N)
+        )
+
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         if self._held_out is None or self._untrained_ND is None:
             return Outcome(model)
@@ -191,8 +203,12 @@ class ExampleJob:
 
     def validate(self, network: nn.Module, at_most: int | None = None) -> float:
         """Accuracy, or R² (the mean over the targets)."""
-        figures = self._measured(make_model(network, self.config, name="in training"), at_most).figures
+        figures = self.figures(network, at_most)
         return float(figures["r2" if "r2" in figures else "accuracy"])
+
+    def figures(self, network: nn.Module, at_most: int | None = None) -> dict[str, Any]:
+        found = self._scored(make_model(network, self.config, name="in training"), at_most)
+        return dict(score.class_figures(found) if isinstance(found, score.Classified) else score.number_figures(found))
 
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         return Outcome(model) if self._held_out is None else self._measured(model)
@@ -203,22 +219,25 @@ class ExampleJob:
             return examples.targets
         return F.one_hot(examples.targets, len(self.config.outputs)).float()
 
-    def _measured(self, model: Model, at_most: int | None = None) -> Outcome:
+    def _scored(self, model: Model, at_most: int | None = None) -> score.Classified | score.Regressed:
         assert self._held_out is not None
         held_out = self._held_out.first(at_most)
         outputs_NO = outputs_of(model, held_out.inputs)
         if self.config.task == "classification":
-            found = score.classified(outputs_NO, held_out.targets, self.config.outputs)
-            return Outcome(
-                model,
-                dict(score.class_figures(found)),
-                [score.class_headline(found)],
-                [score.class_table(found)],
-                [score.confusion_section(found), *self._worst(found)],
-            )
-        result = score.regressed(outputs_NO, held_out.raw_targets, self.config.outputs)
+            return score.classified(outputs_NO, held_out.targets, self.config.outputs)
+        return score.regressed(outputs_NO, held_out.raw_targets, self.config.outputs)
+
+    def _measured(self, model: Model) -> Outcome:
+        found = self._scored(model)
+        if isinstance(found, score.Regressed):
+            table, section = score.number_table(found), score.scatter_section(found)
+            return Outcome(model, dict(score.number_figures(found)), (), [table], [section])
         return Outcome(
-            model, dict(score.number_figures(result)), (), [score.number_table(result)], [score.scatter_section(result)]
+            model,
+            dict(score.class_figures(found)),
+            [score.class_headline(found)],
+            [score.class_table(found)],
+            [score.confusion_section(found), *self._worst(found)],
         )
 
     def _worst(self, found: score.Classified) -> list[Section]:

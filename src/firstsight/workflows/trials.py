@@ -18,16 +18,25 @@ class _Enough(Exception):
 
 
 def fit_while(
-    going_on: Callable[[Update], bool], job: Job, recipe: Recipe, network: nn.Module, device: torch.device
+    going_on: Callable[[Update], bool],
+    job: Job,
+    recipe: Recipe,
+    network: nn.Module,
+    device: torch.device,
+    *,
+    rate_at: Callable[[float], float] | None = None,
 ) -> None:
-    """Make the updates of a run for as long as `going_on` says so after one; without checkpoints."""
+    """Make the updates of a run for as long as `going_on` says so after one; without checkpoints.
+
+    `rate_at` takes the place of the recipe's schedule, as in `fit`.
+    """
 
     def on_update(update: Update) -> None:
         if not going_on(update):
             raise _Enough
 
     with contextlib.suppress(_Enough):
-        fit(network, make_loss(recipe), job.feed, recipe, device=device, on_update=on_update)
+        fit(network, make_loss(recipe), job.feed, recipe, device=device, on_update=on_update, rate_at=rate_at)
 
 
 def count_in_words(found: dict[str, Any], prefix: str = "") -> str:
