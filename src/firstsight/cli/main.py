@@ -33,6 +33,7 @@ VERBS = {
         "ledger": "What was decided, day by day; who drifts away from the enrolled picture.",
     },
     RUN: {
+        "serve": "Serve pages to draw on, and an API.",
         "models": "List the models at hand.",
         "doctor": "Check this machine, and say how to mend what is wrong.",
     },

@@ -1,5 +1,7 @@
 """Decide on a picture and write the decision down: what the command line and the service do alike."""
 
+from datetime import UTC, datetime, timedelta
+
 from torch import Tensor
 
 from firstsight.recognition.embed import Picture, to_png
@@ -17,8 +19,12 @@ def check_in(
     direction: Direction | None = None,
     camera: str | None = None,
     keep_probe_days: int = 0,
+    debounce: float = 0,
 ) -> Entry:
     """Identify a picture, or verify that it is `claim`, and record the decision as `Ledger.record` does.
+
+    Who was recognized in the same direction within the last `debounce` minutes gets that entry again, and nothing is
+    recorded.
 
     Raises:
         PictureError: the picture cannot be read; nothing is recorded.
@@ -26,9 +32,15 @@ def check_in(
         GalleryError: the request id was used for something else.
         StorageError: the decision could not be recorded.
     """
+    ledger = Ledger(recognizer.gallery)
     look = recognizer.look(picture)
     decision = recognizer.decide(look, claim=claim)
-    return Ledger(recognizer.gallery).record(
+    if debounce and decision.accepted and decision.name:
+        since = datetime.now(UTC) - timedelta(minutes=debounce)
+        recent = ledger.entries(since=since, name=decision.name, newest_first=True)
+        if known := next((entry for entry in recent if entry.direction == direction), None):
+            return known
+    return ledger.record(
         "identify" if claim is None else "verify",
         decision,
         request_id=request_id,

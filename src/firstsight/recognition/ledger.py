@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -26,8 +26,15 @@ from firstsight.recognition.rows import clean_name, id_of
 from firstsight.recognition.schema import ledger, ledger_state, probes, reviews
 from firstsight.recognition.sealing import probe_of, seal, unseal
 
-_PAGE = 5_000
+_PAGE = 5_000  # entries read at a time
 _LONGEST = 36_500  # days: a century
+
+
+class Place(NamedTuple):
+    """Of an entry in the order of time: when (aware), and its number."""
+
+    at: datetime
+    id: int
 
 
 class Ledger:
@@ -122,17 +129,21 @@ class Ledger:
         until: datetime | None = None,
         name: str | None = None,
         reviewed: bool = False,
+        newest_first: bool = False,
+        beyond: Place | None = None,
+        page: int = _PAGE,
     ) -> Iterator[Entry]:
         """The entries of since ≤ time < until, in the order of their time, read in pages as they are asked for.
 
         `name` leaves those of one person, by the decision or, where an operator spoke, by the operator; `reviewed`
-        leaves those of which an operator spoke.
+        leaves those of which an operator spoke; `beyond` those that come after this place in the order.
 
         Raises:
             NotEnrolled: nobody has this name.
         """
         wanted = None if name is None else clean_name(name)
-        query = _whole().order_by(ledger.c.at, ledger.c.id).limit(_PAGE)
+        order = (ledger.c.at.desc(), ledger.c.id.desc()) if newest_first else (ledger.c.at, ledger.c.id)
+        query = _whole().order_by(*order).limit(page)
         if since:
             query = query.where(ledger.c.at >= naive(since))
         if until:
@@ -141,12 +152,18 @@ class Ledger:
             query = query.where(ledger.c.id.in_(sa.select(reviews.c.ledger_id)))
         if wanted:
             query = query.where(self._may_be(wanted))
-        page, rest = self._page(query), query
-        while page:
-            yield from (entry for entry in page if wanted in (None, entry.name))
-            at, number = naive(page[-1].at), page[-1].id
-            rest = query.where(ledger.c.at >= at, (ledger.c.at > at) | (ledger.c.id > number))
-            page = self._page(rest)
+        while True:
+            rest = query if beyond is None else query.where(_beyond(beyond, newest_first))
+            found = self._page(rest)
+            yield from (entry for entry in found if wanted in (None, entry.name))
+            if len(found) < page:
+                return
+            beyond = Place(found[-1].at, found[-1].id)
+
+    def entry(self, number: int) -> Entry:
+        """One entry. Raises GalleryError: there is no such entry."""
+        with self._storage.reading() as connection:
+            return read_entries(connection, self._one(connection, number))[0]
 
     def probe(self, number: int) -> bytes | None:
         """The PNG of the network's input that led to an entry; None if it was not kept, or is erased."""
@@ -211,6 +228,13 @@ class Ledger:
 
 def _whole() -> sa.Select[Any]:
     return sa.select(ledger)
+
+
+def _beyond(place: Place, newest_first: bool) -> sa.ColumnElement[bool]:
+    at = naive(place.at)
+    if newest_first:
+        return sa.and_(ledger.c.at <= at, (ledger.c.at < at) | (ledger.c.id < place.id))
+    return sa.and_(ledger.c.at >= at, (ledger.c.at > at) | (ledger.c.id > place.id))
 
 
 def _days(days: int) -> int:

@@ -1,0 +1,202 @@
+"""Who asks, and may they: looked at before anything of a request's body is read."""
+
+import dataclasses
+import secrets
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Literal
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from firstsight.errors import FirstsightError
+from firstsight.service.keys import ROLES, Keys, Role
+from firstsight.service.problems import Problem, respond
+from firstsight.service.rates import Rates
+from firstsight.service.sessions import LOCAL, Sessions
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SESSION = "/v1/session"
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """Who asks: a key's id, or LOCAL; `by` which means."""
+
+    id: str
+    role: Role
+    by: Literal["key", "cookie", "local"]
+
+
+class Access:
+    """The rules of one service. Without `keys` everyone on this machine is an admin."""
+
+    def __init__(self, keys: Keys | None, *, per_second: float) -> None:
+        self.keys = keys
+        own_secret = secrets.token_bytes(32)
+        self.sessions = Sessions((lambda: keys.secret) if keys is not None else (lambda: own_secret))
+        self._rates = Rates(per_second=per_second, burst=2 * per_second)
+        self._failures = Rates(per_second=1 / 6, burst=10)  # wrong keys, by address
+
+    def caller(self, headers: Headers, cookie: str | None, address: str) -> Caller | None:
+        """Who asks; None if nobody is signed in.
+
+        Raises:
+            Problem: a wrong key, or too many of them.
+        """
+        scheme, _, presented = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.keys is not None:
+            return self.sign_in(presented.strip(), address)
+        number = self.sessions.key_of(cookie) if cookie else None
+        if self.keys is None:
+            return Caller(LOCAL, "admin", "local")
+        key = self.keys.by_id(number) if number else None
+        return Caller(key.id, key.role, "cookie") if key else None
+
+    def sign_in(self, presented: str, address: str) -> Caller:
+        """The caller that a key makes.
+
+        Raises:
+            Problem: it is none, or this address has tried too many.
+        """
+        assert self.keys is not None, "only where keys are on"
+        wait = self._failures.wait(address)
+        if wait:
+            raise _too_many(wait)
+        key = self.keys.find(presented)
+        if key is None:
+            self._failures.take(address)
+            raise _unauthorized("This is no key of this service.")
+        return Caller(key.id, key.role, "key")
+
+    def refuse_too_many(self, caller: Caller) -> None:
+        """Raises Problem: this key has asked too often."""
+        if caller.by != "local" and (wait := self._rates.take(caller.id)):
+            raise _too_many(wait)
+
+
+class Gate:
+    """The outermost ASGI application: refuses, or leaves the caller in the request's state."""
+
+    def __init__(self, app: ASGIApp, access: Access, where: str) -> None:
+        self._app = app
+        self._access = access
+        self._where = where
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            scope.setdefault("state", {}).update(self._admitted(scope, headers))
+        except FirstsightError as error:
+            await respond(error, self._where)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _admitted(self, scope: Scope, headers: Headers) -> dict[str, object]:
+        access = self._access
+        if access.keys is None:
+            _refuse_strangers(headers)
+        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope))
+        address = client_address(scope)
+        caller = access.caller(headers, cookie, address)
+        if scope["method"] not in SAFE and (caller is None or caller.by != "key"):
+            self._refuse_other_sites(scope, headers, cookie)
+        if caller:
+            access.refuse_too_many(caller)
+        return {"caller": caller, "cookie": cookie}
+
+    def _refuse_other_sites(self, scope: Scope, headers: Headers, cookie: str | None) -> None:
+        """What a browser sends because another site asked it to is not wanted by the one who sits before it."""
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if cookie is None and origin is None and site is None:
+            return  # no browser
+        other = origin is not None and origin.partition("://")[2] != headers.get("host")
+        if other or site not in (None, "same-origin", "none"):
+            raise Problem(403, "csrf", "Another site asked for this.", hint="Use the pages of this service.")
+        if scope["path"] == SESSION and scope["method"] == "POST":
+            return  # signing in: there is no session yet
+        token = headers.get("x-csrf-token", "")
+        sessions = self._access.sessions
+        if cookie is None or sessions.key_of(cookie) is None or not sessions.fits(cookie, token):
+            raise Problem(
+                403, "csrf", "The token of the session is missing or old.", hint="Get it anew: GET /v1/session"
+            )
+
+
+def needs(role: Role) -> Callable[[Request], Caller]:
+    """A dependency: the caller, who has this role or a higher one.
+
+    Raises:
+        Problem: nobody is signed in, or the role may not.
+    """
+
+    def allowed(request: Request) -> Caller:
+        caller: Caller | None = request.state.caller
+        if caller is None:
+            raise _unauthorized("A key is needed.")
+        if ROLES.index(caller.role) < ROLES.index(role):
+            raise Problem(
+                403, "forbidden", f"A key of the role {caller.role} may not do this.", hint=f"Use one: {role}"
+            )
+        return caller
+
+    return allowed
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what is bound to this address."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def cookie_name(scope: Scope) -> str:
+    """With the port: browsers share cookies between the ports of a host."""
+    server = scope.get("server") or ("", 0)
+    return f"firstsight_{server[1] or 0}"
+
+
+def client_address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _refuse_strangers(headers: Headers) -> None:
+    """Without keys, only programs and browsers of this machine are answered: a page elsewhere may have its name lead to
+    127.0.0.1, and a proxy may carry the requests of others here."""
+    name = headers.get("host", "").lower()
+    name = name if name.endswith("]") else name.rpartition(":")[0] or name
+    if name not in _LOOPBACK_NAMES:
+        raise Problem(403, "host", "This service answers to 127.0.0.1 and localhost.", hint="Start it with --host.")
+    if any(header in headers for header in _FORWARDED):
+        raise Problem(
+            403,
+            "host",
+            "A proxy is in between, and no keys are on.",
+            hint="Start it with --keys, or leave the proxy out.",
+        )
+
+
+def _unauthorized(message: str) -> Problem:
+    return Problem(
+        401,
+        "unauthorized",
+        message,
+        hint="Send Authorization: Bearer KEY, or sign in.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _too_many(wait: float) -> Problem:
+    seconds = str(max(1, round(wait + 0.5)))
+    return Problem(
+        429, "too-many-requests", "Too many requests.", hint=f"Wait {seconds} s.", headers={"Retry-After": seconds}
+    )

@@ -1,0 +1,33 @@
+"""Whether it runs, and how: for supervisors and Prometheus."""
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from firstsight.service import schemas
+from firstsight.service.access import needs
+from firstsight.service.state import service_of
+
+router = APIRouter(tags=["running"])
+
+
+@router.get("/healthz", response_model=schemas.Status)
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=schemas.Status)
+def readyz(request: Request) -> dict[str, str]:
+    """The gallery can be read and searched; else 503."""
+    service_of(request).recognizer.gallery.count_templates()
+    return {"status": "ready"}
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    dependencies=[Depends(needs("kiosk"))],
+)
+def metrics(request: Request) -> Response:
+    """Counters for Prometheus."""
+    return Response(service_of(request).metrics.text(), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,65 @@
+"""Around every request: headers that keep browsers strict, a line in the log, and the counters.
+
+The log has the route, not the path: no name, no number of a person, nothing of a picture.
+"""
+
+import logging
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from firstsight.service.metrics import Metrics
+
+log = logging.getLogger("firstsight.service")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_ANSWER_ONLY = (b"cache-control", b"no-store")  # pages may be cached, people may not
+
+
+class Observe:
+    """The outermost ASGI application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                private = [_ANSWER_ONLY] if scope["path"].startswith("/v1/") else []
+                message["headers"] = [*message["headers"], *_HEADERS, *private]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            self._note(scope, status, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route: Any = scope.get("route")
+        path = getattr(route, "path", "(none)")
+        self._metrics.requests.labels(scope["method"], path, str(status)).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        caller = scope.get("state", {}).get("caller")
+        who = caller.id if caller else "-"
+        log.info("%s %s %d %.0f ms %s", scope["method"], path, status, 1000 * seconds, who)

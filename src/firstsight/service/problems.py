@@ -1,0 +1,128 @@
+"""What a request that fails is answered: one shape, made from our errors."""
+
+import re
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from firstsight.errors import (
+    AlreadyEnrolled,
+    FirstsightError,
+    GalleryError,
+    MissingExtra,
+    ModelError,
+    NotEnrolled,
+    OtherModel,
+    PictureError,
+    PictureRefused,
+    StorageError,
+    UserError,
+)
+
+
+class Problem(UserError):
+    """A request that cannot be served as it was asked."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, hint: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+        self.headers = headers or {}
+
+
+_STATUS: dict[type[FirstsightError], int] = {
+    NotEnrolled: 404,
+    AlreadyEnrolled: 409,
+    OtherModel: 409,
+    PictureError: 422,
+    GalleryError: 422,
+    ModelError: 409,
+    MissingExtra: 409,
+    UserError: 422,
+    StorageError: 503,
+}
+_CODES = {400: "not-a-form", 404: "not-found", 405: "method", 413: "too-large"}
+_SAID = {
+    404: ("There is nothing here.", "See /v1/openapi.json for what there is."),
+    405: ("This cannot be done here.", "See /v1/openapi.json for what can."),
+    413: ("More than 10 MB were sent.", "Send a smaller picture."),
+}
+
+
+def code_of(error: FirstsightError) -> str:
+    """The name of an error's class, for programs.
+
+    Example:
+        >>> code_of(NotEnrolled("ada is not enrolled."))
+        'not-enrolled'
+    """
+    name = type(error).__name__.removesuffix("Error")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
+def answer_problems(app: FastAPI, where: str) -> None:
+    """Have every failure answered in one shape. `where` is the gallery in messages: clients need no path of it."""
+
+    @app.exception_handler(FirstsightError)
+    async def ours(_request: Request, error: FirstsightError) -> JSONResponse:
+        return respond(error, where)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return respond(Problem(422, "invalid", _first(error)), where)
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        message, hint = _SAID.get(error.status_code, (f"{error.detail.rstrip('.')}.", ""))
+        code = _CODES.get(error.status_code, "http")
+        headers = dict(error.headers or {})
+        return respond(Problem(error.status_code, code, message, hint=hint, headers=headers), where)
+
+    @app.exception_handler(Exception)
+    async def unexpected(_request: Request, _error: Exception) -> JSONResponse:
+        return respond(Problem(500, "internal", "The service failed.", hint="Its log says why."), where)
+
+
+def respond(error: FirstsightError, where: str) -> JSONResponse:
+    """The answer to a request that ended with this error."""
+    headers = dict(error.headers) if isinstance(error, Problem) else {}
+    status = error.status if isinstance(error, Problem) else _status(error)
+    if status == 503:
+        headers.setdefault("Retry-After", "1")
+    body = {
+        "code": error.code if isinstance(error, Problem) else code_of(error),
+        "message": error.message.replace(where, "the gallery"),
+        "hint": _hint(error).replace(where, "the gallery"),
+        "verdict": error.verdict.to_json() if isinstance(error, PictureRefused) and error.verdict else None,
+        "person_id": getattr(error, "person_id", None),
+    }
+    return JSONResponse(body, status, headers)
+
+
+def _status(error: FirstsightError) -> int:
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def _hint(error: FirstsightError) -> str:
+    """In the words of this API, where the command line's do not fit."""
+    if isinstance(error, PictureRefused):
+        doubts = [doubt.kind for doubt in error.verdict.doubts] if error.verdict else []
+        if doubts == ["look-alike"]:
+            return f"If it is {error.verdict.nearest}, add the picture to that person; if not, send anyway=true."
+        return "Send a better picture, or insist with anyway=true."
+    if isinstance(error, AlreadyEnrolled):
+        number = getattr(error, "person_id", None)
+        return f"Add a picture: POST /v1/people/{number}/pictures"
+    return error.hint
+
+
+def _first(error: RequestValidationError) -> str:
+    """The first thing that is wrong, without what was sent."""
+    found: dict[str, Any] = error.errors()[0]
+    place = ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0])
+    return f"{place}: {found['msg']}."

@@ -1,0 +1,247 @@
+"""What goes in and comes out, field by field: the OpenAPI document is made from it. Distances are squared L2."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from firstsight.recognition.decision import Answer
+from firstsight.recognition.ledger_rows import Direction, Kind, ReviewKind
+from firstsight.recognition.schema import MAX_NAME
+from firstsight.service.keys import Role
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, examples=["ada"])]
+
+
+class Form(BaseModel):
+    """Fields that come as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PictureForm(Form):
+    """A picture alone."""
+
+
+class AddForm(Form):
+    anyway: bool = Field(False, description="Enroll whatever the verdict on the picture.")
+    consent: str | None = Field(None, max_length=1000, description="A note on the consent to it.")
+    keep_picture: bool = Field(True, description="Keep the network's view of the picture.")
+
+
+class EnrollForm(AddForm):
+    name: Name
+
+
+class VerifyForm(Form):
+    name: Name
+
+
+class CheckInForm(Form):
+    direction: Direction | None = Field(None, description="Who came, or went.")
+    camera: str | None = Field(None, min_length=1, max_length=MAX_NAME, examples=["door"])
+    claim: str | None = Field(None, min_length=1, max_length=MAX_NAME, description="Verify this name.")
+
+
+class SignIn(Form):
+    key: str = Field(max_length=200)
+
+
+class Correction(Form):
+    person_id: int | None = Field(description="Who it was; null: nobody who is enrolled.")
+
+
+class Answered(BaseModel):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Session(Answered):
+    role: Role | None
+    keys: bool
+    csrf: str | None
+    model: str
+    version: str
+
+
+class Person(Answered):
+    id: int
+    name: str
+    enrolled_at: str = Field(examples=["2026-11-25T08:00:00Z"])
+    pictures: int
+    thumbnail: str | None = Field(examples=["/v1/people/1/pictures/1"])
+
+
+class Enrollment(Answered):
+    id: int
+    enrolled_at: str
+    consent: str | None
+    picture: str | None
+
+
+class PersonInFull(Person):
+    enrollments: list[Enrollment]
+
+
+class People(Answered):
+    people: list[Person]
+    total: int
+    next: int | None
+
+
+class Doubt(Answered):
+    kind: str = Field(examples=["look-alike"])
+    reason: str
+
+
+class Verdict(Answered):
+    good: bool
+    doubts: list[Doubt]
+    width: int
+    height: int
+    enlargement: float
+    contrast: float | None
+    sharpness: float | None
+    bright: float | None
+    dark: float | None
+    white: float | None
+    nearest: str | None
+    distance: float | None
+    threshold: float | None
+
+
+class Enrolled(Answered):
+    person: Person
+    verdict: Verdict | None = Field(description="Null where this picture was enrolled before.")
+
+
+class Copy(Answered):
+    path: str
+    kind: str
+    made_at: str
+
+
+class Receipt(Answered):
+    name: str
+    gallery: str
+    forgotten_at: str
+    templates: int
+    pictures: int
+    erased_from: list[str]
+    left_in: list[str]
+    copies: list[Copy]
+    models: list[dict[str, Any]]
+    not_covered: list[str]
+
+
+class Decision(Answered):
+    decision: Answer
+    name: str | None
+    person_id: int | None
+    distance: float | None
+    threshold: float
+    nearest: str | None
+    nearest_id: int | None
+    runner_up: str | None
+    runner_up_id: int | None
+    runner_up_distance: float | None
+    margin: float | None
+    bound: float | None
+    model: str
+    calibration: str
+    gallery_size: int
+
+
+class Entry(Answered):
+    id: int
+    time: str = Field(examples=["2026-11-25T08:00:00.120+00:00"])
+    kind: Kind
+    verdict: Answer
+    name: str | None
+    person_id: int | None
+    forgotten: bool
+    direction: Direction | None
+    camera: str | None
+    review: ReviewKind | None
+    reviewed_at: str | None
+    request_id: str | None
+    repeated: bool
+    decision: Decision
+
+
+class Entries(Answered):
+    entries: list[Entry]
+    next: str | None
+
+
+class DayPerson(Answered):
+    name: str
+    person_id: int | None
+    first_in: str | None
+    last_out: str | None
+    seen: int
+
+
+class Day(Answered):
+    day: str = Field(examples=["2026-11-25"])
+    people: list[DayPerson]
+
+
+class CalibrationStep(Answered):
+    size: int
+    threshold: float
+    bound: float
+
+
+class Calibration(Answered):
+    version: str
+    target: float
+    identities: int
+    accepted: int
+    comparisons: int
+    steps: list[CalibrationStep]
+
+
+class Curves(Answered):
+    source: Literal["calibration", "gallery"]
+    identities: int
+    same_pairs: int
+    different_pairs: int
+    threshold: list[float]
+    far: list[float]
+    far_bound: list[float]
+    frr: list[float] | None
+    frr_low: list[float] | None
+    frr_high: list[float] | None
+    same: list[int]
+    different: list[int]
+
+
+class ModelInfo(Answered):
+    name: str
+    identity: str
+    embedding_size: int
+    input: str
+    people: int
+    templates: int
+    threshold: float | None
+    bound: float | None
+    spread: float | None
+    promise: list[str]
+    now: str | None
+    calibration: Calibration | None
+    curves: Curves | None
+
+
+class Models(Answered):
+    models: list[ModelInfo]
+
+
+class Status(Answered):
+    status: Literal["ok", "ready"]
+
+
+class ProblemBody(Answered):
+    code: str = Field(examples=["not-enrolled"])
+    message: str
+    hint: str
+    verdict: Verdict | None
+    person_id: int | None

@@ -1,0 +1,66 @@
+"""/v1/session: how a page signs in, and gets the token that its requests carry."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+import firstsight
+from firstsight.service import schemas
+from firstsight.service.access import Caller, client_address, cookie_name
+from firstsight.service.sessions import LASTS, LOCAL
+from firstsight.service.state import Service, service_of
+
+router = APIRouter(prefix="/v1/session", tags=["session"])
+
+
+@router.get("", response_model=schemas.Session)
+async def session(request: Request, response: Response) -> dict[str, Any]:
+    """Who is signed in, and the token for requests that change something."""
+    service = service_of(request)
+    caller: Caller | None = request.state.caller
+    cookie: str | None = request.state.cookie
+    if caller and caller.by == "local" and (cookie is None or service.access.sessions.key_of(cookie) is None):
+        cookie = _set_cookie(request, response, service, LOCAL)
+    return _session(service, caller, cookie)
+
+
+@router.post("", response_model=schemas.Session)
+async def sign_in(request: Request, response: Response, given: schemas.SignIn) -> dict[str, Any]:
+    """Sign in with a key: sets the cookie."""
+    service = service_of(request)
+    if service.access.keys is None:
+        return await session(request, response)
+    caller = await run_in_threadpool(service.access.sign_in, given.key, client_address(request.scope))
+    cookie = _set_cookie(request, response, service, caller.id)
+    return _session(service, Caller(caller.id, caller.role, "cookie"), cookie)
+
+
+@router.delete("", response_model=schemas.Session)
+async def sign_out(request: Request, response: Response) -> dict[str, Any]:
+    """Sign out: takes the cookie away."""
+    response.delete_cookie(cookie_name(request.scope))
+    return _session(service_of(request), None, None)
+
+
+def _session(service: Service, caller: Caller | None, cookie: str | None) -> dict[str, Any]:
+    return {
+        "role": caller.role if caller else None,
+        "keys": service.access.keys is not None,
+        "csrf": service.access.sessions.token(cookie) if caller and cookie else None,
+        "model": service.recognizer.model.name,
+        "version": firstsight.__version__,
+    }
+
+
+def _set_cookie(request: Request, response: Response, service: Service, key: str) -> str:
+    cookie = service.access.sessions.make(key)
+    response.set_cookie(
+        cookie_name(request.scope),
+        cookie,
+        max_age=LASTS,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return cookie
