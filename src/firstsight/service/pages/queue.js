@@ -1,0 +1,119 @@
+// Check-ins on their way to the server. Each is kept in the browser's database, with its request id, before it is sent,
+// and taken out once the server has answered: a reload, a flat battery or a server that is away loses none, and the
+// server writes none twice, as a retry carries the same id.
+
+import { postForm } from "./api.js";
+
+const DATABASE = "firstsight";
+const STORE = "check-ins";
+const RETRY = 3000; // ms between two tries while the server is away
+
+// What may be asked again later: the server is away, full, or nobody is signed in.
+const PASSING = new Set(["away", "busy", "storage", "too-many-requests", "unauthorized", "csrf", "failed"]);
+
+export class Queue extends EventTarget {
+  // Events: "change" where the number of those who wait changed; "sent" with {item, entry} and "refused" with
+  // {item, error} in `detail`, for what was sent from the background.
+  #database;
+  #sending = new Set(); // request ids under way
+  #timer = 0;
+
+  static async open() {
+    const queue = new Queue();
+    queue.#database = await openDatabase();
+    addEventListener("online", () => queue.#flush());
+    queue.#schedule(0);
+    return queue;
+  }
+
+  // Keep a check-in, then send it. Resolves to the server's entry; throws the server's refusal, which is final, or an
+  // error for which `willRetry` holds: then it is kept, and sent later.
+  async checkIn(picture, direction) {
+    const item = { id: crypto.randomUUID(), at: new Date().toISOString(), direction, type: picture.type, bytes: await picture.arrayBuffer() };
+    this.#sending.add(item.id);
+    await this.#write((store) => store.put(item));
+    try {
+      return await this.#send(item);
+    } finally {
+      this.#sending.delete(item.id);
+      this.#schedule(RETRY);
+    }
+  }
+
+  async waiting() {
+    return this.#read((store) => store.getAll());
+  }
+
+  async #send(item) {
+    try {
+      const picture = new Blob([item.bytes], { type: item.type });
+      const entry = await postForm("/v1/checkins", { picture, direction: item.direction }, { requestId: item.id });
+      await this.#write((store) => store.delete(item.id));
+      return entry;
+    } catch (error) {
+      if (!willRetry(error)) await this.#write((store) => store.delete(item.id));
+      throw error;
+    }
+  }
+
+  #schedule(delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#flush(), delay);
+  }
+
+  async #flush() {
+    const items = (await this.waiting()).filter(({ id }) => !this.#sending.has(id));
+    this.dispatchEvent(new CustomEvent("change", { detail: items.length }));
+    for (const item of items.sort((one, other) => one.at.localeCompare(other.at))) {
+      if (!(await this.#sendLater(item))) return this.#schedule(RETRY);
+    }
+    if (items.length) this.dispatchEvent(new CustomEvent("change", { detail: 0 }));
+    return null;
+  }
+
+  // Whether the next may be tried.
+  async #sendLater(item) {
+    this.#sending.add(item.id);
+    try {
+      this.#tell("sent", { item, entry: await this.#send(item) });
+    } catch (error) {
+      if (willRetry(error)) return false;
+      this.#tell("refused", { item, error });
+    } finally {
+      this.#sending.delete(item.id);
+    }
+    return true;
+  }
+
+  #tell(event, detail) {
+    this.dispatchEvent(new CustomEvent(event, { detail }));
+  }
+
+  #write(act) {
+    return new Promise((resolve, reject) => {
+      const transaction = this.#database.transaction(STORE, "readwrite", { durability: "strict" });
+      act(transaction.objectStore(STORE));
+      transaction.oncomplete = resolve;
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    });
+  }
+
+  #read(act) {
+    return new Promise((resolve, reject) => {
+      const request = act(this.#database.transaction(STORE).objectStore(STORE));
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  }
+}
+
+export const willRetry = (error) => PASSING.has(error.code);
+
+function openDatabase() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "id" });
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
