@@ -245,6 +245,22 @@ class GroupRate:
     bound: float
 
 
+DISTANCE_STEP = 0.02
+"""Squared L2, the width of a bin of `Distances`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Histograms of squared L2 distances: bin i counts those above i - 1 and up to i times DISTANCE_STEP.
+
+    `same` is of two pictures of one identity, of `repeated` identities that have two; `different` of two identities.
+    """
+
+    same: tuple[int, ...]
+    different: tuple[int, ...]
+    repeated: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OperatingPoint:
     """Where 'the same' ends, and the evidence for it: docs/promise.md.
@@ -253,6 +269,7 @@ class OperatingPoint:
     chosen so that, 95 % sure, at most the share `target` of strangers pass. Of `comparisons` between `identities`
     independent identities it accepts `accepted`. `spread` is how much the distance of one identity to itself changes
     from picture to picture; None where nobody had three. `listing` is the digest of the pictures of `data`.
+    `distances` are what other thresholds would do; None in calibrations of before they were kept.
     """
 
     threshold: float
@@ -265,6 +282,7 @@ class OperatingPoint:
     groups: tuple[GroupRate, ...] = ()
     data: str = ""
     listing: str = ""
+    distances: Distances | None = None
 
     def at(self, size: int) -> Step:
         """What holds for a comparison with `size` templates.
@@ -282,8 +300,10 @@ class OperatingPoint:
 
     @property
     def version(self) -> str:
-        """Names this calibration: 16 hex digits of the SHA-256 of all that it says."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """Names this calibration: 16 hex digits of the SHA-256 of all that it promises, and on what grounds."""
+        said = dataclasses.asdict(self)
+        del said["distances"]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,18 @@
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from firstsight.cli.console import err, print_json, print_table
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Device, GalleryUrl, Model, Threshold
+from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+
+if TYPE_CHECKING:
+    from firstsight.service.keys import Keys
 
 serve = App(name="serve")
+keys = App(name="keys", help="Who may ask this machine's service.\n\nExample: firstsight serve keys list")
+serve.command(keys)
 
 
 @serve.default
@@ -14,9 +20,11 @@ def start(
     *,
     model: Model = None,
     gallery: GalleryUrl = None,
-    host: Annotated[str, Parameter(help="Address to listen on. On any but 127.0.0.1 keys are on.")] = "127.0.0.1",
+    host: Annotated[str, Parameter(help="Address to listen on. On any but this machine's own, keys are on.")] = (
+        "127.0.0.1"
+    ),
     port: Annotated[int, Parameter(help="Port to listen on; 0: any that is free.")] = 8000,
-    keys: Annotated[bool, Parameter(help="Ask for keys on 127.0.0.1 too.")] = False,
+    keys: Annotated[bool, Parameter(help="Ask for keys on 127.0.0.1 too, as behind a proxy.")] = False,
     debounce: Annotated[float, Parameter(help="Record a person once in so many minutes, per direction.")] = 0,
     threshold: Threshold = None,
     device: Device = "auto",
@@ -25,21 +33,102 @@ def start(
 
     Example: firstsight serve --model glyphs
     """
-    import uvicorn
+    _need_extra()
+    import torch
 
     from firstsight.cli.recognizer import open_recognizer
-    from firstsight.recognition.recognizer import data_folder
     from firstsight.service.access import is_loopback
     from firstsight.service.app import create_app
-    from firstsight.service.keys import Keys
+    from firstsight.service.running import run
     from firstsight.workflows.forget import forget
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    held = Keys(data_folder() / "service" / "keys.json") if keys or not is_loopback(host) else None
-    if held is not None and not any(key.role == "admin" for key in held):
-        console.print(f"The admin key, shown this once: {held.add('admin', 'admin')}", markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("firstsight.service").setLevel(logging.INFO)
+    torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
+    near = is_loopback(host)
     with open_recognizer(model, gallery, device=device, threshold=threshold, make=True) as recognizer:
+        held = None if near and not keys else _keys_with_an_admin()
         app = create_app(recognizer, forget=forget, keys=held, debounce=debounce)
-        console.print(f"http://{host}:{port}", markup=False)
-        uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning")
+        if not near:
+            err.print("This is HTTP: whoever listens on the network reads keys and pictures.", style="yellow")
+        run(app, host=host, port=port, on_ready=lambda address: console.print(f"Open {address}", markup=False))
     return 0
+
+
+@keys.command(name="add")
+def add_key(
+    name: Annotated[str, Parameter(help="What or who will use it.")],
+    *,
+    role: Annotated[
+        Literal["kiosk", "enroll", "admin"], Parameter(help="kiosk: check in; enroll: people too; admin: all.")
+    ] = "kiosk",
+    json: Json = False,
+) -> int:
+    """Make a key, and show it this once.
+
+    Example: firstsight serve keys add "front door" --role kiosk
+    """
+    made = _keys().add(name, role)
+    if json:
+        print_json({"key": made, "name": name, "role": role})
+    else:
+        console.print(f"The key of {name} ({role}), shown this once: {made}", markup=False)
+    return 0
+
+
+@keys.command(name="list")
+def list_keys(*, json: Json = False) -> int:
+    """List the keys: id, name, role, since when.
+
+    Example: firstsight serve keys list
+    """
+    rows = [key.to_json() for key in _keys()]
+    if json:
+        for row in rows:
+            print_json(row)
+    else:
+        print_table(("id", "name", "role", "made at"), (list(row.values()) for row in rows))
+    return 0
+
+
+@keys.command(name="revoke")
+def revoke_key(
+    number: Annotated[str, Parameter(name="id", help="The id: list shows it.")], *, json: Json = False
+) -> int:
+    """Take a key back. Whatever it signed in is signed out, at once.
+
+    Example: firstsight serve keys revoke 1f0c9a2b
+    """
+    gone = _keys().revoke(id)
+    if json:
+        print_json(gone.to_json())
+    else:
+        console.print(f"The key of {gone.name} opens nothing any more.", markup=False)
+    return 0
+
+
+def _keys() -> "Keys":
+    from firstsight.recognition.recognizer import data_folder
+    from firstsight.service.keys import Keys
+
+    return Keys(data_folder() / "service" / "keys.json")
+
+
+def _keys_with_an_admin() -> "Keys":
+    held = _keys()
+    if not any(key.role == "admin" for key in held):
+        console.print(f"The admin key, shown this once: {held.add('admin', 'admin')}", markup=False)
+        console.print("More: firstsight serve keys add NAME --role kiosk")
+    return held
+
+
+def _need_extra() -> None:
+    from firstsight.errors import MissingExtra
+
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("The service needs FastAPI, which is not installed.", extra="serve") from error

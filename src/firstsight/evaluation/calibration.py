@@ -15,7 +15,7 @@ from jaxtyping import Float, Int8, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from firstsight.config import GroupRate, OperatingPoint, Step
+from firstsight.config import DISTANCE_STEP, Distances, GroupRate, OperatingPoint, Step
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import largest_mean, mean_interval, mean_upper_bound, trials_needed
 from firstsight.evaluation.pairs import FARTHEST
@@ -85,6 +85,7 @@ def calibrate(
         steps=steps,
         spread=genuine_spread(q_ND, labels),
         groups=_group_rates(q_ND, labels, group_N, steps),
+        distances=count_distances(q_ND, labels, strangers),
     )
 
 
@@ -154,6 +155,25 @@ def genuine_spread(q_ND: Int8[Tensor, "N D"], labels: NDArray[np.int64]) -> floa
         pairs = others_KO.shape[1] * (others_KO.shape[1] - 1)
         found.append(float(gaps_KOO.sum((1, 2)).mean() / pairs))
     return float(np.median(found)) if found else None
+
+
+def count_distances(q_ND: Int8[Tensor, "N D"], labels: NDArray[np.int64], strangers: Strangers) -> Distances:
+    """How many pairs of one identity, and of two, lie how far apart. Of one identity the first pictures count."""
+    same = np.zeros(round(FARTHEST / DISTANCE_STEP) + 1, np.int64)
+    repeated = 0
+    for label in np.unique(labels):
+        own = torch.from_numpy(np.flatnonzero(labels == label)[:PICTURES_OF_ONE])
+        if len(own) > 1:
+            repeated += 1
+            first, second = torch.triu_indices(len(own), len(own), 1)
+            same += _binned(template_distances(q_ND[own], q_ND[own])[first, second].numpy())
+    different = _binned(strangers.distance_SR.ravel())
+    return Distances(same=tuple(same.tolist()), different=tuple(different.tolist()), repeated=repeated)
+
+
+def _binned(distances: NDArray[np.float32]) -> NDArray[np.int64]:
+    bins = np.ceil(distances / DISTANCE_STEP).clip(0, round(FARTHEST / DISTANCE_STEP)).astype(np.int64)
+    return np.bincount(bins, minlength=round(FARTHEST / DISTANCE_STEP) + 1)
 
 
 def _steps(strangers: Strangers, target: float) -> tuple[Step, ...]:

@@ -28,6 +28,7 @@ from firstsight.recognition.rows import (
     NewTemplate,
     clean_name,
     enrollments,
+    held_templates,
     id_of,
     ids_of,
     insert_templates,
@@ -171,7 +172,10 @@ class Gallery:
         add: bool = False,
         consents: Sequence[str | None] | None = None,
     ) -> None:
-        """Enroll all or, if one is refused, none. Raises as `enroll` does; a name may come twice only with `add`."""
+        """Enroll all or, if one is refused, none. Raises as `enroll` does; a name may come twice only with `add`.
+
+        A template that its name has from an earlier call is not written again: a retry adds nothing.
+        """
         if not names:
             return
         if not templates_ND.any(1).all():
@@ -183,6 +187,7 @@ class Gallery:
             known = ids_of(connection, names)
             if not add:
                 self._refuse_twice(names, known)
+            held = held_templates(connection, set(known.values()), self._terms.cipher)
             new = [name for name in dict.fromkeys(names) if name not in known]
             if new:
                 connection.execute(sa.insert(identities), [{"name": name, "enrolled_at": enrolled_at} for name in new])
@@ -194,10 +199,11 @@ class Gallery:
                 consents or repeat(None, len(names)),
                 strict=True,
             )
-            new_templates = (
+            new_templates = [
                 NewTemplate(known[name], template_D.tobytes(), picture, consent, enrolled_at)
                 for name, template_D, picture, consent in rows
-            )
+                if (known[name], template_D.tobytes()) not in held
+            ]
             insert_templates(connection, self._terms.cipher, model_identity, new_templates)
             connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
 

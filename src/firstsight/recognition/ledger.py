@@ -15,6 +15,7 @@ from firstsight.recognition.ledger_rows import (
     Entry,
     Erased,
     Kind,
+    ReviewKind,
     erase_old,
     insert_entry,
     insert_review,
@@ -100,16 +101,19 @@ class Ledger:
         return entry
 
     def confirm(self, number: int) -> Entry:
-        """An operator says that an entry's decision is right. Raises GalleryError: there is no such entry."""
+        """An operator says that an entry's decision is right. Said again, it is not written again.
+
+        Raises:
+            GalleryError: there is no such entry.
+        """
         with self._storage.writing() as connection:
             self._gallery.terms.locked(connection)
             query = self._one(connection, number)
             row = connection.execute(query).one()
-            insert_review(connection, number, "confirmed", row.decision, row.identity_id)
-            return read_entries(connection, query)[0]
+            return self._reviewed(connection, query, "confirmed", row.decision, row.identity_id)
 
     def correct(self, number: int, name: str | None) -> Entry:
-        """An operator says who it was; None says that it was nobody who is enrolled.
+        """An operator says who it was; None: nobody who is enrolled. Said again, it is not written again.
 
         Raises:
             NotEnrolled: nobody has this name.
@@ -119,8 +123,7 @@ class Ledger:
             self._gallery.terms.locked(connection)
             query = self._one(connection, number)
             identity = None if name is None else id_of(connection, clean_name(name), self._gallery.where)
-            insert_review(connection, number, "corrected", "match" if name else "unknown", identity)
-            return read_entries(connection, query)[0]
+            return self._reviewed(connection, query, "corrected", "match" if name else "unknown", identity)
 
     def entries(
         self,
@@ -206,6 +209,17 @@ class Ledger:
         """When each name got its newest template: UTC, aware."""
         with self._storage.reading() as connection:
             return last_enrolled(connection)
+
+    def _reviewed(
+        self, connection: sa.Connection, query: sa.Select[Any], kind: ReviewKind, decision: str, identity: int | None
+    ) -> Entry:
+        """The entry, after an operator's word was written; the same as the last one is a retry."""
+        number = connection.execute(query).one().id
+        last_word = sa.select(reviews.c["kind", "decision", "identity_id"]).where(reviews.c.ledger_id == number)
+        last = connection.execute(last_word.order_by(reviews.c.id.desc()).limit(1)).one_or_none()
+        if last is None or tuple(last) != (kind, decision, identity):
+            insert_review(connection, number, kind, decision, identity)
+        return read_entries(connection, query)[0]
 
     def _page(self, query: sa.Select[Any]) -> list[Entry]:
         with self._storage.reading() as connection:

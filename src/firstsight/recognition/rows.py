@@ -174,20 +174,28 @@ def insert_templates(
     connection: sa.Connection, cipher: Cipher | None, model_identity: str, rows: Iterable[NewTemplate]
 ) -> None:
     """The one way by which templates with their pictures are written: sealed, if there is a cipher."""
-    connection.execute(
-        sa.insert(templates),
-        [
-            {
-                "identity_id": row.identity,
-                "model_identity": model_identity,
-                "template": seal(cipher, row.template, template_of(row.identity, model_identity)),
-                "picture": None if row.picture is None else seal(cipher, row.picture, picture_of(row.identity)),
-                "enrolled_at": row.enrolled_at,
-                "consent": row.consent,
-            }
-            for row in rows
-        ],
-    )
+    values = [
+        {
+            "identity_id": row.identity,
+            "model_identity": model_identity,
+            "template": seal(cipher, row.template, template_of(row.identity, model_identity)),
+            "picture": None if row.picture is None else seal(cipher, row.picture, picture_of(row.identity)),
+            "enrolled_at": row.enrolled_at,
+            "consent": row.consent,
+        }
+        for row in rows
+    ]
+    if values:
+        connection.execute(sa.insert(templates), values)
+
+
+def held_templates(connection: sa.Connection, identities: set[int], cipher: Cipher | None) -> set[tuple[int, bytes]]:
+    """The templates of these identities, each with its identity."""
+    return {
+        (identity, template_D.tobytes())
+        for identity in identities
+        for template_D in templates_of(connection, identity, cipher).numpy()
+    }
 
 
 def templates_of(connection: sa.Connection, identity: int, cipher: Cipher | None) -> Int8[Tensor, "K D"]:

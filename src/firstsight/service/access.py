@@ -4,9 +4,10 @@ import dataclasses
 import secrets
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ from firstsight.service.sessions import LOCAL, Sessions
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION = "/v1/session"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="A key of this service; none on 127.0.0.1.")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
@@ -137,7 +139,7 @@ def needs(role: Role) -> Callable[[Request], Caller]:
         Problem: nobody is signed in, or the role may not.
     """
 
-    def allowed(request: Request) -> Caller:
+    def allowed(request: Request, _documented: Annotated[Any, Depends(_BEARER)]) -> Caller:
         caller: Caller | None = request.state.caller
         if caller is None:
             raise _unauthorized("A key is needed.")

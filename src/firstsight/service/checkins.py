@@ -40,7 +40,7 @@ UNDO_MINUTES = 5
 async def check_in_(
     request: Request,
     response: Response,
-    form: upload(schemas.CheckInForm),  # type: ignore[valid-type]
+    form: Annotated[Upload[schemas.CheckInForm], Depends(upload(schemas.CheckInForm))],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_NAME)] = None,
 ) -> dict[str, Any]:
     """Recognize a picture and record it. The same Idempotency-Key again gets the first decision: 200."""

@@ -1,6 +1,6 @@
 """/v1/identify and /v1/verify: questions, answered with their evidence. Neither is recorded."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -10,14 +10,16 @@ from firstsight.recognition.decision import Decision
 from firstsight.recognition.gallery import Gallery
 from firstsight.service import schemas
 from firstsight.service.access import needs
-from firstsight.service.forms import described, upload
+from firstsight.service.forms import Upload, described, upload
 from firstsight.service.state import service_of
 
 router = APIRouter(prefix="/v1", tags=["decisions"], dependencies=[Depends(needs("enroll"))])
 
 
 @router.post("/identify", response_model=schemas.Decision, openapi_extra=described(schemas.PictureForm))
-async def identify(request: Request, form: upload(schemas.PictureForm)) -> dict[str, Any]:  # type: ignore[valid-type]
+async def identify(
+    request: Request, form: Annotated[Upload[schemas.PictureForm], Depends(upload(schemas.PictureForm))]
+) -> dict[str, Any]:
     """Who is it, of all who are enrolled?"""
     service = service_of(request)
     decision = await service.workers.identify(form.picture)
@@ -26,7 +28,9 @@ async def identify(request: Request, form: upload(schemas.PictureForm)) -> dict[
 
 
 @router.post("/verify", response_model=schemas.Decision, openapi_extra=described(schemas.VerifyForm))
-async def verify(request: Request, form: upload(schemas.VerifyForm)) -> dict[str, Any]:  # type: ignore[valid-type]
+async def verify(
+    request: Request, form: Annotated[Upload[schemas.VerifyForm], Depends(upload(schemas.VerifyForm))]
+) -> dict[str, Any]:
     """Is it this name?"""
     service = service_of(request)
     decision = await service.workers.run(lambda: service.recognizer.verify(form.fields.name, form.picture))

@@ -1,11 +1,12 @@
 """Uploads: one picture and a few fields, in memory and never on a disk, within limits that are kept while reading."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
@@ -21,7 +22,8 @@ _ON_THE_WAY = 16 * MOST_BYTES  # of all uploads together
 Fields = TypeVar("Fields", bound=BaseModel)
 
 
-class Upload(NamedTuple, Generic[Fields]):
+@dataclasses.dataclass(frozen=True)
+class Upload(Generic[Fields]):
     """A picture as it was sent, and the other fields of the form."""
 
     picture: bytes
@@ -47,8 +49,8 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2 * MOST_BYTES  # more than the limit: nothing is ever written to a disk
 
 
-def upload(fields: type[Fields]) -> Any:
-    """The annotation of a parameter: the form that a request carries, its fields checked by `fields`.
+def upload(fields: type[Fields]) -> Callable[[Request], AsyncIterator[Upload[Fields]]]:
+    """A dependency: the form that a request carries, its fields checked by `fields`.
 
     Raises:
         Problem: not a form, too large, too slow, or too many at once.
@@ -69,7 +71,7 @@ def upload(fields: type[Fields]) -> Any:
         finally:
             budget.give(sum(taken))
 
-    return Annotated[Upload[fields], Depends(read)]  # type: ignore[valid-type]
+    return read
 
 
 def described(fields: type[BaseModel]) -> dict[str, Any]:
@@ -79,6 +81,9 @@ def described(fields: type[BaseModel]) -> dict[str, Any]:
     schema["properties"] = properties | schema["properties"]
     schema["required"] = ["picture", *schema.get("required", [])]
     schema.pop("title", None)
+    schema["example"] = {"picture": "the bytes of a JPEG file"} | {
+        name: field["examples"][0] for name, field in schema["properties"].items() if "examples" in field
+    }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 

@@ -14,7 +14,7 @@ from firstsight.recognition.rows import clean_name, iso
 from firstsight.service import schemas
 from firstsight.service.access import needs
 from firstsight.service.forms import Upload, described, upload
-from firstsight.service.problems import Problem
+from firstsight.service.problems import Problem, code_of
 from firstsight.service.state import Service, service_of
 
 router = APIRouter(prefix="/v1/people", tags=["people"])
@@ -29,7 +29,11 @@ Enrolled = dict[str, Any]
     dependencies=[Depends(needs("enroll"))],
     openapi_extra=described(schemas.EnrollForm),
 )
-async def enroll(request: Request, response: Response, form: upload(schemas.EnrollForm)) -> Enrolled:  # type: ignore[valid-type]
+async def enroll(
+    request: Request,
+    response: Response,
+    form: Annotated[Upload[schemas.EnrollForm], Depends(upload(schemas.EnrollForm))],
+) -> Enrolled:
     """Remember a name from one picture. The same picture under the same name is enrolled once: again, it is 200."""
     service = service_of(request)
     enrolled, new = await service.workers.run(lambda: _enroll(service, form))
@@ -94,7 +98,7 @@ async def add_picture(
     request: Request,
     response: Response,
     number: Number,
-    form: upload(schemas.AddForm),  # type: ignore[valid-type]
+    form: Annotated[Upload[schemas.AddForm], Depends(upload(schemas.AddForm))],
 ) -> Enrolled:
     """One picture more of a person. The same picture again is 200, and nothing is written."""
     service = service_of(request)
@@ -126,9 +130,11 @@ def _enroll(service: Service, form: Upload[schemas.EnrollForm]) -> tuple[Enrolle
         )
     except AlreadyEnrolled as error:
         known = listing.numbers_of(gallery, {name}).get(name)
-        if known is None or not _has(service, name, form.picture):
-            error.person_id = known  # type: ignore[attr-defined]
+        if known is None:  # forgotten just now
             raise
+        if not _has(service, name, form.picture):
+            hint = f"Add a picture: POST /v1/people/{known}/pictures"
+            raise Problem(409, code_of(error), error.message, hint=hint, person_id=known) from error
         return {"person": _person(listing.find_person(gallery, known)), "verdict": None}, False
     return _enrolled(service, name, verdict), True
 
@@ -144,7 +150,8 @@ def _add(service: Service, number: int, form: Upload[schemas.AddForm]) -> tuple[
         keep_picture=fields.keep_picture,
         consent=fields.consent,
     )
-    return _enrolled(service, known.name, verdict), True
+    enrolled = _enrolled(service, known.name, verdict)
+    return enrolled, enrolled["person"]["pictures"] > known.pictures
 
 
 def _has(service: Service, name: str, picture: bytes) -> bool:

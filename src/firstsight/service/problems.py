@@ -1,5 +1,6 @@
 """What a request that fails is answered: one shape, made from our errors."""
 
+import logging
 import re
 from typing import Any
 
@@ -22,17 +23,27 @@ from firstsight.errors import (
     UserError,
 )
 
+log = logging.getLogger("firstsight.service")
+
 
 class Problem(UserError):
     """A request that cannot be served as it was asked."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, hint: str = "", headers: dict[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        headers: dict[str, str] | None = None,
+        person_id: int | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.code = code
         self.headers = headers or {}
+        self.person_id = person_id
 
 
 _STATUS: dict[type[FirstsightError], int] = {
@@ -70,6 +81,8 @@ def answer_problems(app: FastAPI, where: str) -> None:
 
     @app.exception_handler(FirstsightError)
     async def ours(_request: Request, error: FirstsightError) -> JSONResponse:
+        if isinstance(error, StorageError):
+            log.error("%s", error)
         return respond(error, where)
 
     @app.exception_handler(RequestValidationError)
@@ -99,7 +112,7 @@ def respond(error: FirstsightError, where: str) -> JSONResponse:
         "message": error.message.replace(where, "the gallery"),
         "hint": _hint(error).replace(where, "the gallery"),
         "verdict": error.verdict.to_json() if isinstance(error, PictureRefused) and error.verdict else None,
-        "person_id": getattr(error, "person_id", None),
+        "person_id": error.person_id if isinstance(error, Problem) else None,
     }
     return JSONResponse(body, status, headers)
 
@@ -115,9 +128,6 @@ def _hint(error: FirstsightError) -> str:
         if doubts == ["look-alike"]:
             return f"If it is {error.verdict.nearest}, add the picture to that person; if not, send anyway=true."
         return "Send a better picture, or insist with anyway=true."
-    if isinstance(error, AlreadyEnrolled):
-        number = getattr(error, "person_id", None)
-        return f"Add a picture: POST /v1/people/{number}/pictures"
     return error.hint
 
 

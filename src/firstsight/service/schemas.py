@@ -7,9 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from firstsight.recognition.decision import Answer
 from firstsight.recognition.ledger_rows import Direction, Kind, ReviewKind
 from firstsight.recognition.schema import MAX_NAME
+from firstsight.service import examples
 from firstsight.service.keys import Role
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, examples=["ada"])]
+
+
+def _like(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": example})
 
 
 class Form(BaseModel):
@@ -43,10 +48,14 @@ class CheckInForm(Form):
 
 
 class SignIn(Form):
+    model_config = _like({"key": "fs-1f0c9a2b-..."})
+
     key: str = Field(max_length=200)
 
 
 class Correction(Form):
+    model_config = _like({"person_id": 2})
+
     person_id: int | None = Field(description="Who it was; null: nobody who is enrolled.")
 
 
@@ -55,6 +64,8 @@ class Answered(BaseModel):
 
 
 class Session(Answered):
+    model_config = _like(examples.SESSION)
+
     role: Role | None
     keys: bool
     csrf: str | None
@@ -63,6 +74,8 @@ class Session(Answered):
 
 
 class Person(Answered):
+    model_config = _like(examples.PERSON)
+
     id: int
     name: str
     enrolled_at: str = Field(examples=["2026-11-25T08:00:00Z"])
@@ -78,10 +91,14 @@ class Enrollment(Answered):
 
 
 class PersonInFull(Person):
+    model_config = _like(examples.PERSON | {"enrollments": [examples.ENROLLMENT]})
+
     enrollments: list[Enrollment]
 
 
 class People(Answered):
+    model_config = _like({"people": [examples.PERSON], "total": 1, "next": None})
+
     people: list[Person]
     total: int
     next: int | None
@@ -109,6 +126,8 @@ class Verdict(Answered):
 
 
 class Enrolled(Answered):
+    model_config = _like({"person": examples.PERSON, "verdict": examples.VERDICT})
+
     person: Person
     verdict: Verdict | None = Field(description="Null where this picture was enrolled before.")
 
@@ -120,6 +139,8 @@ class Copy(Answered):
 
 
 class Receipt(Answered):
+    model_config = _like(examples.RECEIPT)
+
     name: str
     gallery: str
     forgotten_at: str
@@ -133,6 +154,8 @@ class Receipt(Answered):
 
 
 class Decision(Answered):
+    model_config = _like(examples.DECISION)
+
     decision: Answer
     name: str | None
     person_id: int | None
@@ -151,6 +174,8 @@ class Decision(Answered):
 
 
 class Entry(Answered):
+    model_config = _like(examples.ENTRY)
+
     id: int
     time: str = Field(examples=["2026-11-25T08:00:00.120+00:00"])
     kind: Kind
@@ -168,6 +193,8 @@ class Entry(Answered):
 
 
 class Entries(Answered):
+    model_config = _like({"entries": [examples.ENTRY], "next": None})
+
     entries: list[Entry]
     next: str | None
 
@@ -181,6 +208,8 @@ class DayPerson(Answered):
 
 
 class Day(Answered):
+    model_config = _like(examples.DAY)
+
     day: str = Field(examples=["2026-11-25"])
     people: list[DayPerson]
 
@@ -232,14 +261,20 @@ class ModelInfo(Answered):
 
 
 class Models(Answered):
+    model_config = _like({"models": [examples.MODEL]})
+
     models: list[ModelInfo]
 
 
 class Status(Answered):
+    model_config = _like({"status": "ok"})
+
     status: Literal["ok", "ready"]
 
 
 class ProblemBody(Answered):
+    model_config = _like(examples.PROBLEM)
+
     code: str = Field(examples=["not-enrolled"])
     message: str
     hint: str

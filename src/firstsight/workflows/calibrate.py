@@ -34,7 +34,7 @@ class Calibrated:
             "model_identity": self.model.identity,
             "calibration": self.point.version,
             "kept_in": self.where,
-            **to_plain(self.point),
+            **to_plain(replace(self.point, distances=None)),
             "bound": first.bound,
             "seen_in_training": bool(self.warning),
             "skipped": len(self.skipped),

@@ -68,6 +68,7 @@ def demo(*, out: Path, seed: int = 0, on_progress: OnProgress = silent) -> Demo:
         f"Enrolled the first picture of each digit, then identified the other {probes:,}: {known:,} by name.",
         f"report: {report}",
         f"next:   firstsight identify {out}/digits/8 --gallery {out}/gallery.sqlite",
+        "draw:   firstsight serve   and open http://127.0.0.1:8000",
     ]
     figures = {f"all_{name}": value for name, value in everything.to_json().items()}
     return Demo(COLUMNS, rows, lines, run.evaluation.to_json() | figures)
