@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
-import firstsight
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.service import checkins, decisions, health, models, people, schemas, signin
@@ -70,7 +70,7 @@ def create_app(
 
     app = FastAPI(
         title="firstsight",
-        version=firstsight.__version__,
+        version=metadata.version("firstsight"),
         summary="Recognize at first sight.",
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",

@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-import firstsight
 from firstsight.service import schemas
 from firstsight.service.access import Caller, client_address, cookie_name
 from firstsight.service.sessions import LASTS, LOCAL
@@ -22,7 +21,7 @@ async def session(request: Request, response: Response) -> dict[str, Any]:
     cookie: str | None = request.state.cookie
     if caller and caller.by == "local" and (cookie is None or service.access.sessions.key_of(cookie) is None):
         cookie = _set_cookie(request, response, service, LOCAL)
-    return _session(service, caller, cookie)
+    return _session(request, caller, cookie)
 
 
 @router.post("", response_model=schemas.Session)
@@ -33,23 +32,24 @@ async def sign_in(request: Request, response: Response, given: schemas.SignIn) -
         return await session(request, response)
     caller = await run_in_threadpool(service.access.sign_in, given.key, client_address(request.scope))
     cookie = _set_cookie(request, response, service, caller.id)
-    return _session(service, Caller(caller.id, caller.role, "cookie"), cookie)
+    return _session(request, Caller(caller.id, caller.role, "cookie"), cookie)
 
 
 @router.delete("", response_model=schemas.Session)
 async def sign_out(request: Request, response: Response) -> dict[str, Any]:
     """Sign out: takes the cookie away."""
     response.delete_cookie(cookie_name(request.scope))
-    return _session(service_of(request), None, None)
+    return _session(request, None, None)
 
 
-def _session(service: Service, caller: Caller | None, cookie: str | None) -> dict[str, Any]:
+def _session(request: Request, caller: Caller | None, cookie: str | None) -> dict[str, Any]:
+    service = service_of(request)
     return {
         "role": caller.role if caller else None,
         "keys": service.access.keys is not None,
         "csrf": service.access.sessions.token(cookie) if caller and cookie else None,
         "model": service.recognizer.model.name,
-        "version": firstsight.__version__,
+        "version": request.app.version,
     }
 
 
