@@ -99,7 +99,7 @@ def revoke_key(
 
     Example: firstsight serve keys revoke 1f0c9a2b
     """
-    gone = _keys().revoke(id)
+    gone = _keys().revoke(number)
     if json:
         print_json(gone.to_json())
     else:

@@ -215,7 +215,7 @@ class Ledger:
     ) -> Entry:
         """The entry, after an operator's word was written; the same as the last one is a retry."""
         number = connection.execute(query).one().id
-        last_word = sa.select(reviews.c["kind", "decision", "identity_id"]).where(reviews.c.ledger_id == number)
+        last_word = sa.select(*reviews.c["kind", "decision", "identity_id"]).where(reviews.c.ledger_id == number)
         last = connection.execute(last_word.order_by(reviews.c.id.desc()).limit(1)).one_or_none()
         if last is None or tuple(last) != (kind, decision, identity):
             insert_review(connection, number, kind, decision, identity)

@@ -61,9 +61,9 @@ def picture_shown(gallery: Gallery, number: int, shot: int) -> bytes | None:
     """The PNG of the network's input that an enrollment was made from; None where it was not kept."""
     query = sa.select(templates.c.picture).where(templates.c.identity_id == number, templates.c.id == shot)
     with gallery.storage.reading() as connection:
-        gallery.state(connection)
+        gallery.terms.state(connection)
         found: bytes | None = connection.scalar(query)
-    return None if found is None else unseal(gallery.cipher, found, picture_of(number))
+    return None if found is None else unseal(gallery.terms.cipher, found, picture_of(number))
 
 
 def numbers_of(gallery: Gallery, names: set[str]) -> dict[str, int]:

@@ -132,7 +132,7 @@ class Gate:
             )
 
 
-def needs(role: Role) -> Callable[[Request], Caller]:
+def needs(role: Role) -> Callable[..., Caller]:
     """A dependency: the caller, who has this role or a higher one.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -110,7 +110,7 @@ async def _parsed(request: Request, take: Callable[[int], None]) -> tuple[bytes,
         await form.close()
 
 
-async def _limited(request: Request, take: Callable[[int], None]) -> AsyncIterator[bytes]:
+async def _limited(request: Request, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
     read = 0
     async for chunk in request.stream():
         read += len(chunk)
