@@ -37,21 +37,20 @@ def test_nobody_is_enrolled(client: TestClient) -> None:
 
 
 class Held:
-    """Has a worker wait inside `identify_many` until it is let go; counts the batches."""
+    """Has a worker wait inside `decide_many` until it is let go; counts the batches."""
 
     def __init__(self, recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self.go = threading.Semaphore(0), threading.Event()
         self.batches: list[int] = []
-        identify_many = recognizer.identify_many
+        decide_many = recognizer.decide_many
 
-        def held(pictures: Any) -> Any:
-            pictures = list(pictures)
-            self.batches.append(len(pictures))
+        def held(looks: Any) -> Any:
+            self.batches.append(len(looks))
             self.entered.release()
             assert self.go.wait(30)
-            return identify_many(pictures)
+            return decide_many(looks)
 
-        monkeypatch.setattr(recognizer, "identify_many", held)
+        monkeypatch.setattr(recognizer, "decide_many", held)
 
 
 def ask(client: TestClient, seed: int) -> Any:

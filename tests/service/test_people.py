@@ -50,6 +50,7 @@ def test_another_picture_under_a_known_name_is_refused_with_the_way_to_add_it(cl
         "message": "ada is enrolled in the gallery already.",
         "hint": f"Add a picture: POST /v1/people/{known['id']}/pictures",
         "verdict": None,
+        "boxes": [],
         "person_id": known["id"],
     }
 

@@ -5,7 +5,7 @@ from cyclopts import App, Parameter
 
 from firstsight.cli.console import err, print_json, print_table
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Device, GalleryUrl, Json, Model, Threshold
+from firstsight.cli.options import Device, GalleryUrl, Json, Model, Seeing, Threshold
 
 if TYPE_CHECKING:
     from firstsight.service.keys import Keys
@@ -27,6 +27,7 @@ def start(
     keys: Annotated[bool, Parameter(help="Ask for keys on 127.0.0.1 too, as behind a proxy.")] = False,
     debounce: Annotated[float, Parameter(help="Record a person once in so many minutes, per direction.")] = 0,
     threshold: Threshold = None,
+    seeing: Seeing | None = None,
     device: Device = "auto",
 ) -> int:
     """Serve pages to draw on and to manage people, and an API to build on.
@@ -46,7 +47,7 @@ def start(
     logging.getLogger("firstsight.service").setLevel(logging.INFO)
     torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
     near = is_loopback(host)
-    with open_recognizer(model, gallery, device=device, threshold=threshold, make=True) as recognizer:
+    with open_recognizer(model, gallery, device=device, threshold=threshold, make=True, seeing=seeing) as recognizer:
         held = None if near and not keys else _keys_with_an_admin()
         app = create_app(recognizer, forget=forget, keys=held, debounce=debounce)
         if not near:
@@ -108,7 +109,7 @@ def revoke_key(
 
 
 def _keys() -> "Keys":
-    from firstsight.recognition.recognizer import data_folder
+    from firstsight.places import data_folder
     from firstsight.service.keys import Keys
 
     return Keys(data_folder() / "service" / "keys.json")

@@ -176,7 +176,7 @@ class Recognizer:
     def decide(self, look: Look, *, claim: str | None = None) -> Decision:
         """Identify what was looked at, or verify that it is the one it claims to be."""
         if claim is None:
-            return next(self._identified([look]))
+            return next(self.decide_many([look]))
         enrolled_KD = self.gallery.templates_of(claim)
         rule = self.rule(len(enrolled_KD))
         model, size = self.model.identity, len(self.gallery)
@@ -189,9 +189,10 @@ class Recognizer:
         """A decision for each picture, in their order. They are read as the decisions are asked for, in batches."""
         rest = iter(pictures)
         while batch := list(islice(rest, _BATCH)):
-            yield from self._identified([self.look(picture) for picture in batch])
+            yield from self.decide_many([self.look(picture) for picture in batch])
 
-    def _identified(self, looks: Sequence[Look]) -> Iterator[Decision]:
+    def decide_many(self, looks: Sequence[Look]) -> Iterator[Decision]:
+        """Identify each of what was looked at, embedded together."""
         found = iter(self.gallery.search(self._templates([look for look in looks if isinstance(look, Tensor)]), k=2))
         rule = self.rule(self.gallery.count_templates())
         model, size = self.model.identity, len(self.gallery)

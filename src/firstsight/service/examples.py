@@ -54,6 +54,8 @@ DECISION = {
     "model": "bed25b86596003c1edbffc7a46d2c1c4d1fef6eab98247f8cd868b87a159a617",
     "calibration": "a3923e8c74e27a45",
     "gallery_size": 2,
+    "reason": "",
+    "boxes": [],
 }
 ENTRY = {
     "id": 12,
@@ -111,10 +113,11 @@ MODEL = {
     },
 }
 SESSION = {"role": "admin", "keys": False, "csrf": "1f0c9a2b", "model": "glyphs", "version": "0.1.0"}
-PROBLEM = {
+PROBLEM: dict[str, Any] = {
     "code": "already-enrolled",
     "message": "ada is enrolled in the gallery already.",
     "hint": "Add a picture: POST /v1/people/1/pictures",
     "verdict": None,
+    "boxes": [],
     "person_id": 1,
 }

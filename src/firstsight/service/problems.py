@@ -19,6 +19,7 @@ from firstsight.errors import (
     OtherModel,
     PictureError,
     PictureRefused,
+    PictureUnfit,
     StorageError,
     UserError,
 )
@@ -66,12 +67,14 @@ _SAID = {
 
 
 def code_of(error: FirstsightError) -> str:
-    """The name of an error's class, for programs.
+    """The name of an error's class, or why a picture is unfit, for programs.
 
     Example:
         >>> code_of(NotEnrolled("ada is not enrolled."))
         'not-enrolled'
     """
+    if isinstance(error, PictureUnfit):
+        return error.answer.replace(" ", "-")
     name = type(error).__name__.removesuffix("Error")
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
@@ -112,6 +115,7 @@ def respond(error: FirstsightError, where: str) -> JSONResponse:
         "message": error.message.replace(where, "the gallery"),
         "hint": _hint(error).replace(where, "the gallery"),
         "verdict": error.verdict.to_json() if isinstance(error, PictureRefused) and error.verdict else None,
+        "boxes": error.boxes if isinstance(error, PictureUnfit) else (),
         "person_id": error.person_id if isinstance(error, Problem) else None,
     }
     return JSONResponse(body, status, headers)

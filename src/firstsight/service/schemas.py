@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firstsight.errors import Box
 from firstsight.recognition.decision import Answer
 from firstsight.recognition.ledger_rows import Direction, Kind, ReviewKind
 from firstsight.recognition.schema import MAX_NAME
@@ -171,6 +172,8 @@ class Decision(Answered):
     model: str
     calibration: str
     gallery_size: int
+    reason: str = Field(description="Why nothing was compared, where the decision says so.")
+    boxes: list[Box] = Field(description="Where faces lie: left, top, right, bottom, in pixels of the picture.")
 
 
 class Entry(Answered):
@@ -279,4 +282,5 @@ class ProblemBody(Answered):
     message: str
     hint: str
     verdict: Verdict | None
+    boxes: list[Box]
     person_id: int | None

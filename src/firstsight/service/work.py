@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from firstsight.recognition.decision import Decision
-from firstsight.recognition.embed import crop
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.service.problems import Problem
 
@@ -101,15 +100,14 @@ class Workers:
             return jobs
 
     def _identify(self, jobs: list[_Job]) -> None:
-        preprocessing = self.recognizer.model.config.preprocessing
         ready = []
         for job in jobs:
             try:
-                ready.append((job, crop(job.picture, preprocessing)))
+                ready.append((job, self.recognizer.look(job.picture)))
             except BaseException as error:
                 job.done.set_exception(error)
         try:
-            decisions = list(self.recognizer.identify_many([pixels for _, pixels in ready]))
+            decisions = list(self.recognizer.decide_many([look for _, look in ready]))
         except BaseException as error:
             for job, _ in ready:
                 job.done.set_exception(error)
