@@ -1,15 +1,13 @@
 """A service over a model that is quick, and callers of every kind."""
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from callers import HERE
 from fastapi import FastAPI
-from PIL import Image
 from starlette.testclient import TestClient
 from tiny_models import pixel_model
 
@@ -20,20 +18,6 @@ from firstsight.recognition.recognizer import Recognizer
 from firstsight.service.app import create_app
 from firstsight.service.keys import Keys, Role
 from firstsight.workflows.forget import forget
-
-HERE = "http://127.0.0.1:8000"
-Picture = Callable[..., bytes]
-
-
-def png(pixels: Any) -> bytes:
-    with io.BytesIO() as file:
-        Image.fromarray(np.asarray(pixels, np.uint8)).save(file, "PNG")
-        return file.getvalue()
-
-
-def noise(seed: int, size: int = 16) -> bytes:
-    """A picture that is like no other."""
-    return png(np.random.default_rng(seed).integers(0, 256, (size, size)))
 
 
 @pytest.fixture(scope="session")
@@ -87,10 +71,3 @@ def guarded(serve: Callable[..., TestClient], keys: Keys) -> TestClient:
 def bearer(keys: Keys) -> Callable[[Role], dict[str, str]]:
     """The header of a key of a role."""
     return lambda role: {"Authorization": f"Bearer {keys.add(f'a {role}', role)}"}
-
-
-def enroll(client: TestClient, name: str, seed: int, **fields: Any) -> Any:
-    """Enroll a name from noise; the answer's JSON."""
-    answer = client.post("/v1/people", files={"picture": noise(seed)}, data={"name": name, **fields})
-    assert answer.status_code == 201, answer.text
-    return answer.json()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import HERE, enroll, noise
+from callers import HERE, enroll, noise
 from starlette.testclient import TestClient
 
 from firstsight.errors import StorageError, UserError

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import enroll, noise
+from callers import enroll, noise
 from starlette.testclient import TestClient
 
 from firstsight.recognition.decision import Match, Rule, decide_identify

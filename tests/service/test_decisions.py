@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import enroll, noise
+from callers import enroll, noise
 from starlette.testclient import TestClient
 
 from firstsight.recognition.recognizer import Recognizer

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from conftest import enroll, noise, png
+from callers import enroll, noise, png
 from PIL import Image
 from starlette.testclient import TestClient
 

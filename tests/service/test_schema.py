@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from conftest import enroll, noise
+from callers import enroll, noise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
