@@ -34,6 +34,7 @@ UNDO_MINUTES = 5
     "",
     status_code=201,
     response_model=schemas.Entry,
+    responses={200: {"model": schemas.Entry, "description": "It was there already"}},
     dependencies=[Depends(needs("kiosk"))],
     openapi_extra=described(schemas.CheckInForm),
 )

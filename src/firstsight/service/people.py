@@ -26,6 +26,7 @@ Enrolled = dict[str, Any]
     "",
     status_code=201,
     response_model=schemas.Enrolled,
+    responses={200: {"model": schemas.Enrolled, "description": "It was there already"}},
     dependencies=[Depends(needs("enroll"))],
     openapi_extra=described(schemas.EnrollForm),
 )
@@ -91,6 +92,7 @@ def picture(request: Request, number: Number, enrollment: Number) -> Response:
     "/{number}/pictures",
     status_code=201,
     response_model=schemas.Enrolled,
+    responses={200: {"model": schemas.Enrolled, "description": "It was there already"}},
     dependencies=[Depends(needs("enroll"))],
     openapi_extra=described(schemas.AddForm),
 )

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from firstsight.errors import Box
 from firstsight.recognition.decision import Answer
 from firstsight.recognition.ledger_rows import Direction, Kind, ReviewKind
 from firstsight.recognition.schema import MAX_NAME
 from firstsight.service import examples
 from firstsight.service.keys import Role
 
+Corners = Annotated[list[int], Field(min_length=4, max_length=4)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, examples=["ada"])]
 
 
@@ -173,7 +173,7 @@ class Decision(Answered):
     calibration: str
     gallery_size: int
     reason: str = Field(description="Why nothing was compared, where the decision says so.")
-    boxes: list[Box] = Field(description="Where faces lie: left, top, right, bottom, in pixels of the picture.")
+    boxes: list[Corners] = Field(description="Where faces lie: left, top, right, bottom, in pixels of the picture.")
 
 
 class Entry(Answered):
@@ -282,5 +282,5 @@ class ProblemBody(Answered):
     message: str
     hint: str
     verdict: Verdict | None
-    boxes: list[Box]
+    boxes: list[Corners]
     person_id: int | None
