@@ -29,6 +29,7 @@ VERBS = {
         "verify": "Is this picture that name?",
         "identify": "Who or what is this?",
         "forget": "Erase a name for good.",
+        "cluster": "Group the faces of many pictures, without names.",
         "gallery": "See who is enrolled, enroll many, back up and move.",
         "ledger": "What was decided, day by day; who drifts away from the enrolled picture.",
     },

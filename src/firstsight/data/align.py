@@ -81,7 +81,7 @@ def find_face(picture: Image.Image, which: Which, preprocessing: Preprocessing, 
     found = find_faces(picture)
     if not found:
         raise PictureUnfit.because(name, "shows no face", hint="Give a photo that shows the face.", answer="no face")
-    large = [face for face in found if _enlargement(face, preprocessing) <= MOST_ENLARGED]
+    large = [face for face in found if _is_large(face, preprocessing)]
     if not large:
         most = f"to be enlarged {min(_enlargement(face, preprocessing) for face in found):.1f} times"
         raise PictureUnfit.because(
@@ -112,6 +112,11 @@ def find_face(picture: Image.Image, which: Which, preprocessing: Preprocessing, 
         return refine(picture, large[which - 1])
     by_place = min(large, key=lambda face: _off_center(face.box, picture.size))
     return refine(picture, max(large, key=_size) if which == "largest" else by_place)
+
+
+def usable_faces(picture: Image.Image, preprocessing: Preprocessing) -> list[Face]:
+    """All faces that are large enough, from left to right."""
+    return [refine(picture, face) for face in find_faces(picture) if _is_large(face, preprocessing)]
 
 
 def find_faces(picture: Image.Image) -> list[Face]:
@@ -267,6 +272,10 @@ def _places(faces: Sequence[Face]) -> str:
 
 def _size(face: Face) -> int:
     return _area(face.box)
+
+
+def _is_large(face: Face, preprocessing: Preprocessing) -> bool:
+    return _enlargement(face, preprocessing) <= MOST_ENLARGED
 
 
 def _enlargement(face: Face, preprocessing: Preprocessing) -> float:
