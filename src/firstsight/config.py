@@ -12,13 +12,25 @@ from typing import Any, Literal
 
 Only = Mapping[str, tuple[Any, ...]]
 """Flags, and the values of each with which a setting has an effect."""
+
+
+class _Any(tuple[str, ...]):
+    """Whatever is given, shown as the words of the tuple."""
+
+    def __contains__(self, value: object) -> bool:
+        return bool(value)
+
+
 EXAMPLES: Only = {"task": ("classification", "regression")}
 IDENTITIES: Only = {"task": ("embedding",)}
 PICTURES: Only = {"task": ("embedding", "classification")}
 TRIPLETS: Only = {"task": ("embedding",), "loss": ("auto", "triplet")}
-CONV: Only = {"network": ("conv",)}
-NORMED: Only = {"network": ("conv", "nn2", "nn3", "nn4", "nns2")}
-MLP: Only = {"network": ("mlp",)}
+FRESH: Only = {"start_from": ("",)}
+PREPARED: Only = {**FRESH, **PICTURES}
+STARTED: Only = {"start_from": _Any(["MODEL"])}
+CONV: Only = {**FRESH, "network": ("conv",)}
+NORMED: Only = {**FRESH, "network": ("conv", "nn2", "nn3", "nn4", "nns2")}
+MLP: Only = {**FRESH, "network": ("mlp",)}
 ALWAYS: Only = {}
 
 
@@ -74,20 +86,27 @@ class Preprocessing:
     """From a picture file to the network's input. Part of a model: enroll, evaluate and train all obey it."""
 
     height: int = option(
-        0, "Input height in pixels; 0: what the network was designed for, else 64.", low=0, high=2048, only=PICTURES
+        0,
+        "Input height in pixels; 0: what the network was designed for, else 64.",
+        low=0,
+        high=2048,
+        only=PREPARED,
     )
-    width: int = option(0, "Input width in pixels; 0 as for the height.", low=0, high=2048, only=PICTURES)
-    color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.", only=PICTURES)
+    width: int = option(0, "Input width in pixels; 0 as for the height.", low=0, high=2048, only=PREPARED)
+    color: Literal["auto", "gray", "rgb"] = option("auto", "auto: gray where every training picture is.", only=PREPARED)
     fit: Literal["pad", "crop", "stretch", "ink"] = option(
         "pad",
         "How a picture is brought to this shape; ink: a drawn symbol is found, centered, and its pen evened out.",
-        only={**PICTURES, "align": ("none",)},
+        only={**PREPARED, "align": ("auto", "none")},
     )
-    align: Literal["none", "faces"] = option(
-        "none", "faces: a face is found, and warped by its five landmarks to fill the input.", only=PICTURES
+    align: Literal["auto", "none", "faces"] = option(
+        "auto",
+        "faces: a face is found, and warped by its five landmarks to fill the input; none: pictures are taken whole; "
+        "auto: none, or what the model does that is fine-tuned.",
+        only=PICTURES,
     )
-    mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.", only=PICTURES)
-    std: float = option(127.5, "Then divided by.", low=1e-6, only=PICTURES)
+    mean: float = option(127.5, "Subtracted from the pixel values 0 ... 255.", only=PREPARED)
+    std: float = option(127.5, "Then divided by.", low=1e-6, only=PREPARED)
 
     @property
     def channels(self) -> int:
@@ -102,6 +121,7 @@ class Network:
         "conv",
         "conv, mlp, one of FaceNet's Inception networks: nn2, nn3, nn4, nns2; or sface, a small network for faces.",
         flag="network",
+        only=FRESH,
     )
     channels: tuple[int, ...] = option(
         (32, 64, 128, 256), "Channels of the conv stages, each halving the picture.", low=1, only=CONV
@@ -115,7 +135,22 @@ class Network:
     output: Literal["linear", "sigmoid"] = option(
         "linear", "Of the last layer, where no embedding is learned.", only=EXAMPLES
     )
-    embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096, only=IDENTITIES)
+    embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096, only={**FRESH, **IDENTITIES})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """Fine-tuning: a run that begins with a model. Its network and its preprocessing are taken as they are."""
+
+    model: str = option(
+        "", "Begin with this model: its name, a model folder or a run folder.", flag="start_from", only=IDENTITIES
+    )
+    frozen_epochs: int = option(
+        2, "Epochs in which its last layer alone learns, before all of it does.", only=STARTED, low=0
+    )
+    thawed_rate: float = option(
+        0.1, "Share of the learning rate at which all of it then learns.", low=0, high=1, only=STARTED
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,6 +246,7 @@ class Recipe:
     data: Data = Data()
     preprocessing: Preprocessing = Preprocessing()
     network: Network = Network()
+    start: Start = Start()
     loss: Loss = Loss()
     batch: Batch = Batch()
     optimizer: Optimizer = Optimizer()

@@ -175,6 +175,8 @@ def refuse_without_effect(recipe: Recipe, *, where: str = "the recipe") -> None:
 
 def _without_effect(name: str, setting: Setting, flag: str, found: Any) -> RecipeError:
     fitting = [value for value in setting.only[flag] if value and value != "auto"]
+    if not found:
+        return RecipeError(f"{name} has no effect without {_typed(flag, ' or '.join(fitting))}.", hint="Leave it out.")
     hint = f"Leave it out, or take {_typed(flag, ' or '.join(fitting))}." if fitting else "Leave it out."
     return RecipeError(f"{name} has no effect with {_typed(flag, found)}.", hint=hint)
 
@@ -186,10 +188,14 @@ def _typed(flag: str, value: Any = "") -> str:
 
 
 def write_recipe(recipe: Recipe) -> str:
-    """The TOML text of a recipe, everything resolved: `read_recipe` gives the same recipe back."""
+    """The TOML text of a recipe, with everything that has an effect: `read_recipe` gives the same recipe back."""
     import tomli_w
 
-    return tomli_w.dumps(to_plain(recipe))
+    tables = to_plain(recipe)
+    for setting in settings():
+        if setting.idle(recipe):
+            del tables[setting.table][setting.name]
+    return tomli_w.dumps({name: table for name, table in tables.items() if table})
 
 
 def to_plain(config: Any) -> dict[str, Any]:

@@ -62,6 +62,6 @@ def open_recognizer(
     with open_gallery(model, gallery, make=make) as opened:
         name = model or opened.model_name or DEFAULT_MODEL
         loaded = load_named(name, device=device, align=seeing.align)
-        if seeing.face is not None and loaded.config.preprocessing.align == "none":
+        if seeing.face is not None and loaded.config.preprocessing.align != "faces":
             raise UserError(f"The model {name} looks for no faces.", hint="Leave out --face.")
         yield Recognizer(loaded, opened, threshold=threshold, which="only" if seeing.face is None else seeing.face)

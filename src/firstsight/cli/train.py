@@ -86,7 +86,7 @@ def _train(recipe: "Recipe", out: Path, json: bool, *, resume: bool, tensorboard
         print_json(run.to_json())
     else:
         _show(run)
-    return 0
+    return 3 if run.kept_start else 0
 
 
 def _show(run: "Run") -> None:

@@ -69,9 +69,22 @@ def save_model(model: Model, folder: str | Path, *, half: bool = False) -> Model
     Raises:
         StorageError: the folder cannot be written (read-only, disk full).
     """
-    folder = Path(folder)
     weights = _weights_bytes(model.network, half=half)
-    model = dataclasses.replace(_bind(model.network, model.config, weights, name=model.name), folder=folder)
+    model = _bind(model.network, model.config, weights, name=model.name)
+    return _write_folder(model, Path(folder), weights)
+
+
+def copy_model(model: Model, folder: str | Path) -> Model:
+    """Write a model that was loaded into another folder, with the very bytes of its weights: its identity stays.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    assert model.folder is not None, "it was loaded from there"
+    return _write_folder(model, Path(folder), _read(model.folder / WEIGHTS))
+
+
+def _write_folder(model: Model, folder: Path, weights: bytes) -> Model:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=FRESH, dir=folder.parent))
@@ -87,7 +100,7 @@ def save_model(model: Model, folder: str | Path, *, half: bool = False) -> Model
         raise StorageError(
             f"The model folder {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
         ) from error
-    return model
+    return dataclasses.replace(model, folder=folder)
 
 
 def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, device: str = "cpu") -> Model:
@@ -140,7 +153,7 @@ def set_operating_point(model: Model, point: OperatingPoint) -> Model:
     return dataclasses.replace(model, config=dataclasses.replace(model.config, operating_point=point))
 
 
-def set_align(model: Model, align: Literal["none", "faces"] | None) -> Model:
+def set_align(model: Model, align: Literal["auto", "none", "faces"] | None) -> Model:
     """The same model for pictures that are aligned already ("none"), or not; None leaves it as it was made.
 
     Its identity stays: what it makes of a face remains comparable.
@@ -186,7 +199,7 @@ def _published(config: ModelConfig) -> bytes:
 
 def _identity(config: ModelConfig) -> str:
     plain = to_plain(config)
-    if config.preprocessing.align == "none":  # as before the key was there: models keep their identity
+    if config.preprocessing.align != "faces":  # as before the key was there: models keep their identity
         del plain["preprocessing"]["align"]
     keys = {key: plain[key] for key in ("task", "network", "preprocessing", "columns", "outputs")}
     text = config.weights_sha256 + json.dumps(keys, sort_keys=True)

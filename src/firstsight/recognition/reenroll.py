@@ -78,7 +78,8 @@ def refuse_unfit(old: Preprocessing, new: Preprocessing) -> None:
         GalleryError: they do not fit; the message says in what.
 
     Example:
-        >>> refuse_unfit(Preprocessing(color="rgb"), Preprocessing(color="gray", height=32, width=32))
+        >>> old = Preprocessing(color="rgb", height=64, width=64)
+        >>> refuse_unfit(old, Preprocessing(color="gray", height=32, width=32))
     """
     reason = ""
     growth = max(new.height / old.height, new.width / old.width)
@@ -86,7 +87,7 @@ def refuse_unfit(old: Preprocessing, new: Preprocessing) -> None:
         reason = "they are gray, and the new model sees color"
     elif growth > MOST_ENLARGED:
         reason = f"their sides would be enlarged {growth:.1f} times, and {MOST_ENLARGED:g} is the most"
-    elif old.align != new.align:
+    elif (old.align == "faces") != (new.align == "faces"):
         reason = f"they were prepared with align = {old.align}, and the new model expects align = {new.align}"
     elif new.fit != "ink" and _manner(old) != _manner(new):
         reason = f"they were prepared with fit = {old.fit}, and the new model expects fit = {new.fit}"

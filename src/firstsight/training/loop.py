@@ -35,6 +35,7 @@ from firstsight.training.randomness import reseed
 from firstsight.training.ranks import any_rank, from_first, rank, rank_count, same_start
 from firstsight.training.replay import can_replay, replayed
 from firstsight.training.step import train_step
+from firstsight.training.thaw import is_frozen, learning_mode, let_learn, rate_share
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def fit(
     on_start: Callable[[Place], None] = lambda place: None,
     on_checkpoint: Callable[[], None] = lambda: None,
     validate: Callable[[nn.Module], float] | None = None,
+    to_beat: float | None = None,
     rate_at: Callable[[float], float] | None = None,
 ) -> Place:
     """Train `network` in place, for `recipe.training.epochs` epochs, and say where the run ended.
@@ -87,21 +89,27 @@ def fit(
         on_checkpoint: called before a checkpoint is written.
         validate: gives a held-out figure after each epoch, the larger the better. The run ends after
             `recipe.training.patience` epochs without a better one, with the weights of the best epoch (0: neither).
+        to_beat: the held-out figure that the network begins with. The weights are then those of the best epoch in any
+            case; where none is better than that, `best_epoch` is 0.
         rate_at: the learning rate when a share (0 ... 1) of the run is done, in place of the recipe's schedule.
 
     Raises:
         TrainingError: a loss that is not finite; says at which update.
         Stopped: interrupted, with the checkpoint written.
     """
-    channels_last(network.to(device)).train()
+    channels_last(network.to(device))
     recipe = with_precision(recipe, network, device)
     optimizer = make_optimizer(network, recipe.optimizer)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     first_plan = feed.plan(1)
     best: Weights = {}
     place, key = Place(), run_key(recipe, first_plan)
     if checkpoint and (checkpoint / FILE).exists():
         place, best = load_checkpoint(checkpoint, key, network, optimizer)
     same_start(network, place.number)
+    if not place.number:
+        place = replace(place, best=to_beat)
+    learning_mode(network, recipe)
     on_start(place)
 
     def settle(*, due: bool) -> None:
@@ -120,15 +128,18 @@ def fit(
     with torch.random.fork_rng(devices=[]), threads, _deferred_signals() as interrupted:
         while place.epoch <= recipe.training.epochs and not _exhausted(place, recipe):
             plan = feed.plan(place.epoch)
+            let_learn(network, weights, last_alone=is_frozen(recipe, place.epoch))
             for batch in range(place.batch, len(plan)):
                 place = replace(place, number=place.number + 1, batch=batch + 1)
                 update = _update(step, feed, recipe, optimizer, rate_at, place, plan, device)
                 if place.batch == len(plan):
-                    place, update = _after_epoch(place, update, network, validate)
-                    if recipe.training.patience and place.epoch == place.best_epoch + 1:
+                    place, update = _after_epoch(place, update, network, recipe, validate)
+                    keeping = recipe.training.patience or to_beat is not None
+                    if keeping and place.epoch == place.best_epoch + 1:
                         best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
                 on_update(update)
                 settle(due=place.number % every == 0 if every else place.batch == 0)
+    let_learn(network, weights)
     if best:
         network.load_state_dict(best)
     network.eval()
@@ -170,7 +181,7 @@ def _update(
 ) -> Update:
     started = time.perf_counter()
     done = (place.epoch - 1 + (place.batch - 1) / len(plan)) / recipe.training.epochs
-    rate = rate_at(done)
+    rate = rate_at(done) * rate_share(recipe, place.epoch)
     for group in optimizer.param_groups:
         group["lr"] = rate
     indices_B = plan[place.batch - 1]
@@ -191,14 +202,14 @@ def _update(
 
 
 def _after_epoch(
-    place: Place, update: Update, network: nn.Module, validate: Callable[[nn.Module], float] | None
+    place: Place, update: Update, network: nn.Module, recipe: Recipe, validate: Callable[[nn.Module], float] | None
 ) -> tuple[Place, Update]:
     """On to the next epoch; before that, the held-out figure of this one."""
     after = replace(place, epoch=place.epoch + 1, batch=0)
     if validate is None:
         return after, update
     figure = from_first(validate(network.eval()) if rank() == 0 else 0.0)
-    network.train()
+    learning_mode(network, recipe)
     update = replace(update, figures=update.figures | {"held_out": figure})
     if figure > (-math.inf if place.best is None else place.best):  # not where it is no number
         return replace(after, best=figure, best_epoch=place.epoch, stale=0), update
@@ -206,7 +217,9 @@ def _after_epoch(
 
 
 def _exhausted(place: Place, recipe: Recipe) -> bool:
-    return 0 < recipe.training.patience <= place.stale
+    """Whether patience is at its end; it does not begin before all of the network learns."""
+    frozen = recipe.start.frozen_epochs if recipe.start.model else 0
+    return 0 < recipe.training.patience <= min(place.stale, place.epoch - 1 - frozen)
 
 
 @contextmanager

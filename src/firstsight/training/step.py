@@ -44,7 +44,7 @@ def train_step(
     Raises:
         TrainingError: the loss is not finite; the weights are left as they were.
     """
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad]
     if replay is not None:
         result, gradients = replay(input, target)
     elif chunk and chunk < len(input):

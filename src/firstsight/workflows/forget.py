@@ -4,6 +4,7 @@ The user's data folder keeps a record of each model that was trained there: whic
 names it learned from. Names themselves are not written: `forget` would have to erase them again.
 """
 
+import contextlib
 import hashlib
 import json
 import unicodedata
@@ -43,17 +44,21 @@ def forget(gallery: Gallery, name: str) -> dict[str, Any]:
     }
 
 
-def note_training(run: Path, *, model_identity: str, data: str, names: Iterable[str]) -> None:
-    """Remember which names a model was trained on. An OSError says that the data folder cannot be written."""
+def note_training(run: Path, *, model_identity: str, data: str, names: Iterable[str], start: str = "") -> None:
+    """Remember which names a model was trained on, with those of the model that it began with, whose identity is
+    `start`. An OSError says that the data folder cannot be written."""
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
+    before: list[str] = []
+    with contextlib.suppress(OSError, ValueError, KeyError):  # trained elsewhere, or damaged
+        before = json.loads(_record(start).read_bytes())["names"] if start else []
     record = {
         "run": str(run.resolve()),
         "model_identity": model_identity,
         "data": data,
-        "names": sorted({digest for name in names for digest in (_digest(name), _digest(_without_group(name)))}),
+        "names": sorted({*before, *(_digest(of) for name in names for of in (name, _without_group(name)))}),
     }
-    write_atomically(folder / f"{model_identity[:16]}.json", json.dumps(record).encode())
+    write_atomically(_record(model_identity), json.dumps(record).encode())
 
 
 def models_trained_on(name: str) -> list[dict[str, Any]]:
@@ -79,6 +84,10 @@ def _is_there(record: dict[str, Any]) -> bool:
 
 def _folder() -> Path:
     return data_folder() / "trained"
+
+
+def _record(model_identity: str) -> Path:
+    return _folder() / f"{model_identity[:16]}.json"
 
 
 def _without_group(name: str) -> str:

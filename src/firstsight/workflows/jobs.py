@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Recipe
+from firstsight.config import ModelConfig, Preprocessing, Recipe
 from firstsight.data.cache import Skipped, packed_pictures, resolve_color
 from firstsight.data.identities import (
     PictureSet,
@@ -26,16 +26,19 @@ from firstsight.data.pictures import to_input
 from firstsight.errors import DataError
 from firstsight.evaluation import pages
 from firstsight.evaluation import prediction as score
+from firstsight.evaluation.comparison import compare
 from firstsight.evaluation.identification import affordable_trials, one_shot
+from firstsight.evaluation.protocol_pages import comparison_table
 from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
 from firstsight.evaluation.report import Headline, Section, Table
 from firstsight.evaluation.verification import verification, verification_figures
-from firstsight.models.folder import Model, make_model, set_operating_point
+from firstsight.models.folder import Model, make_model, set_align, set_operating_point
 from firstsight.models.registry import with_own_size
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loss import loss_name
 from firstsight.workflows.examples import Examples, open_examples, outputs_of
 from firstsight.workflows.progress import OnProgress, stage, stages
+from firstsight.workflows.seen import seen_in_training
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +56,15 @@ class Outcome:
 @runtime_checkable
 class Job(Protocol):
     """One training task. `recipe` has everything resolved; `config` says what the model is, before its weights;
-    `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `names` are the identities or
-    classes that are learned from; `figure` names what `validate` gives; `empty_cells` counts, by column, those of a
-    table that were filled with the mean."""
+    `start` is the model that is fine-tuned, None where weights begin at random; `warnings` are to be read before the
+    run; `learned` and `held_out` count what there is, `held_out` empty where that is nothing; `names` are those of the
+    identities or classes that are learned from; `figure` names what `validate` gives; `empty_cells` counts, by column,
+    those of a table that were filled with the mean."""
 
     recipe: Recipe
     config: ModelConfig
+    start: Model | None
+    warnings: Sequence[str]
     feed: Feed
     learned: dict[str, int]
     held_out: dict[str, int]
@@ -84,33 +90,50 @@ class Job(Protocol):
         """Measure the trained model."""
 
 
-def open_job(recipe: Recipe, on_progress: OnProgress, *, few: int | None = None) -> Job:
-    """Read the data of a recipe; with `few`, so many of the examples to learn from, and no more.
+def open_job(recipe: Recipe, on_progress: OnProgress, *, few: int | None = None, start: Model | None = None) -> Job:
+    """Read the data of a recipe; with `few`, so many of the examples to learn from, and no more. `start` is the model
+    that the recipe begins with.
 
     Raises:
         DataError: none named, unreadable, or too few to learn from and measure on.
     """
     if not recipe.data.path:
         raise DataError("No data were named to learn from.", hint="Add --data PICTURES.")
+    if start:
+        recipe = replace(recipe, network=start.config.network)
     if recipe.data.task != "regression":
-        recipe = replace(recipe, preprocessing=with_own_size(recipe.preprocessing, recipe.network))
-    kind = EmbeddingJob if recipe.data.task == "embedding" else ExampleJob
-    return kind(recipe, on_progress, few)
+        recipe = replace(recipe, preprocessing=_settled(recipe, start))
+    if recipe.data.task == "embedding":
+        return EmbeddingJob(recipe, on_progress, few, start)
+    return ExampleJob(recipe, on_progress, few)
+
+
+def _settled(recipe: Recipe, start: Model | None) -> Preprocessing:
+    """Sizes and alignment that the recipe leaves open: those of the model that it begins with, or of its network."""
+    own = start.config.preprocessing if start else with_own_size(recipe.preprocessing, recipe.network)
+    align = own.align if recipe.preprocessing.align == "auto" else recipe.preprocessing.align
+    return replace(own, align="none" if align == "auto" else align)
 
 
 class EmbeddingJob:
     """Identities to be told apart, measured on others."""
 
-    def __init__(self, recipe: Recipe, on_progress: OnProgress, few: int | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, on_progress: OnProgress, few: int | None = None, start: Model | None = None
+    ) -> None:
         pictures = open_pictures(recipe.data.path)
         learned, self._held_out = _identity_sets(recipe, pictures)
+        self.start = start
+        measured_on = self._held_out if recipe.data.val and self._held_out else pictures
+        self.warnings: Sequence[str] = [warning] if start and (warning := seen_in_training(start, measured_on)) else []
         if few is not None:
             learned = few_pictures(learned, few, each=recipe.batch.pictures)
         _require_pairs(learned, self._held_out)
         self.recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
         packed = packed_pictures(learned, self.recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
         _require_pairs(packed.kept, None)
-        self.config = ModelConfig(network=recipe.network, preprocessing=self.recipe.preprocessing)
+        made_for = start.config.preprocessing if start else self.recipe.preprocessing
+        self.config = ModelConfig(network=recipe.network, preprocessing=made_for)
         self.feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), self.recipe)
         self.unreadable: Sequence[Skipped] = packed.skipped
         self.empty_cells: dict[str, int] = {}
@@ -123,8 +146,10 @@ class EmbeddingJob:
 
     @property
     def provenance(self) -> dict[str, Any]:
+        begun = {"start": self.start.name, "start_identity": self.start.identity} if self.start else {}
         return {
             "data": self.recipe.data.path, "listing": self._listing, **self.learned, "unreadable": len(self.unreadable),
+            **begun,
         }  # fmt: skip
 
     def begin(self, network: nn.Module) -> None:
@@ -150,12 +175,18 @@ class EmbeddingJob:
     def finish(self, model: Model, on_progress: OnProgress) -> Outcome:
         if self._held_out is None or self._untrained_ND is None:
             return Outcome(model)
-        evaluation = evaluate(model, self._held_out, on_progress=stages(on_progress, "Held out: "))
+        evaluation = evaluate(self._as_here(model), self._held_out, on_progress=stages(on_progress, "Held out: "))
+        tables = [pages.figures_table(evaluation), *pages.skipped_tables(evaluation.skipped)]
+        figures = evaluation.to_json()
+        if self.start and self.start is not model:
+            before = evaluate(self._as_here(self.start), self._held_out, on_progress=stages(on_progress, "Before: "))
+            comparison = compare(evaluation, before)
+            tables, figures = [tables[0], comparison_table(comparison), *tables[1:]], comparison.to_json()
         return Outcome(
-            set_operating_point(model, evaluation.operating_point),
-            evaluation.to_json(),
+            model if model is self.start else set_operating_point(model, evaluation.operating_point),
+            figures,
             pages.headlines(evaluation),
-            [pages.figures_table(evaluation), *pages.skipped_tables(evaluation.skipped)],
+            tables,
             [
                 pages.embedding_section(evaluation, self._untrained_ND),
                 pages.distance_section(evaluation),
@@ -165,11 +196,18 @@ class EmbeddingJob:
         )
 
     def _embeddings(self, network: nn.Module, pictures: PictureSet) -> Tensor:
-        return embed_set(make_model(network, self.config, name="in training"), pictures)
+        return embed_set(self._as_here(make_model(network, self.config, name="in training")), pictures)
+
+    def _as_here(self, model: Model) -> Model:
+        """The model for pictures like those of this run, which may be aligned already."""
+        return set_align(model, self.recipe.preprocessing.align)
 
 
 class ExampleJob:
     """Examples with targets: classes or numbers."""
+
+    start: Model | None = None
+    warnings: Sequence[str] = ()
 
     def __init__(self, recipe: Recipe, on_progress: OnProgress, few: int | None = None) -> None:
         learned, self._held_out = open_examples(recipe, on_progress)

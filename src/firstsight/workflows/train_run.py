@@ -1,5 +1,6 @@
 """From data to a model folder with its report: the `train` verb."""
 
+import copy
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
 from firstsight.models.device import pick_device
-from firstsight.models.folder import Model, make_model, save_model
+from firstsight.models.folder import Model, copy_model, make_model, save_model
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.recipes import read_recipe, refuse_without_effect, write_recipe
 from firstsight.training.checkpoint import FILE, Place, how_to_resume, interruptible
@@ -24,8 +25,9 @@ from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
-from firstsight.training.ranks import joined_ranks, rank
+from firstsight.training.ranks import from_first, joined_ranks, rank
 from firstsight.training.tensorboard import require_tensorboard
+from firstsight.workflows.finetune import require_a_comparison, start_of, why_kept
 from firstsight.workflows.forget import note_training
 from firstsight.workflows.jobs import Job, Outcome, open_job
 from firstsight.workflows.progress import OnProgress, silent
@@ -58,8 +60,16 @@ class Run:
         return self.outcome.evaluation
 
     @property
+    def kept_start(self) -> bool:
+        """Whether fine-tuning did not help, so that `model` is the one that it began with, as it was."""
+        return self.job.start is not None and self.model.identity == self.job.start.identity
+
+    @property
     def kept(self) -> str:
-        """Of a run with patience: when it ended, whose weights were kept, and what that does to its figures."""
+        """Of a run with patience or with a model to begin with: when it ended, whose weights were kept, and what that
+        does to its figures."""
+        if self.kept_start:
+            return why_kept(self.job, self.updates, self.figures["auc"])
         trained = self.model.config.trained
         if "best_epoch" not in trained:
             return ""
@@ -79,8 +89,10 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """One flat dict: how the training ended, and the held-out figures."""
+        begun = {"kept_start": self.kept_start} if self.job.start else {}
+        trained = {} if self.kept_start else self.model.config.trained
         return {
-            "out": str(self.folder), "model_identity": self.model.identity, **self.model.config.trained, **self.figures,
+            "out": str(self.folder), "model_identity": self.model.identity, **begun, **trained, **self.figures,
         }  # fmt: skip
 
 
@@ -116,6 +128,7 @@ def train(
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
         MissingExtra: TensorBoard is asked for, and not installed.
+        ModelError: there is no such model to begin with, or it makes no embeddings.
         KeyboardInterrupt: its text says how to go on, or that nothing was saved yet.
 
     Example:
@@ -132,6 +145,9 @@ def train(
     on_progress = on_progress if rank() == 0 else silent
     with interruptible(folder):
         job, network, device = prepare(recipe, network, on_progress)
+        require_a_comparison(job)
+        for warning in job.warnings if rank() == 0 else ():
+            on_warning(warning)
         try:
             with joined_ranks(device):
                 network.to(device)
@@ -183,7 +199,9 @@ def prepare(
     """The data of a recipe, the network to train on them, and where; what cannot work is refused before any work."""
     device = pick_device(recipe.training.device)
     make_loss(recipe)
-    job, network = _with_network(open_job(recipe, on_progress, few=few), network)
+    start = start_of(recipe, network, device)
+    job = open_job(recipe, on_progress, few=few, start=start)
+    job, network = (job, copy.deepcopy(start.network)) if start else _with_network(job, network)
     if recipe.training.patience and not job.held_out:
         raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
     return job, network, device
@@ -265,7 +283,8 @@ def _fit(
             on_update=on_update,
             on_start=on_start,
             on_checkpoint=metrics.flush,
-            validate=job.validate if recipe.training.patience else None,
+            validate=job.validate if recipe.training.patience or job.start else None,
+            to_beat=from_first(job.validate(network.eval()) if rank() == 0 else 0.0) if job.start else None,
         )
         return place, metrics.rows, warnings
 
@@ -291,13 +310,17 @@ def _finish(
     if place.best_epoch:
         trained |= {"epochs": place.epoch - 1, "best_epoch": place.best_epoch}
     model = make_model(network, replace(job.config, trained=trained), name=str(folder))
+    if job.start and not place.best_epoch:
+        model = job.start
     outcome = job.finish(model, on_progress)
     run = Run(folder, job.recipe, outcome.model, updates, warnings, job, outcome)
     if rank() != 0:
         return run
     _write_report(run)
+    # the model last, for it says that the run is over: one killed before this is resumed
+    if run.kept_start:
+        return replace(run, model=copy_model(outcome.model, folder / "model"))
     _remember(run, on_warning)
-    # last, for it says that the run is over: one killed before this is resumed
     return replace(run, model=save_model(outcome.model, folder / "model"))
 
 
@@ -305,7 +328,8 @@ def _remember(run: Run, on_warning: Callable[[str], None]) -> None:
     """Note which names it learned from, for the receipts of `forget`."""
     try:
         note_training(
-            run.folder, model_identity=run.model.identity, data=run.recipe.data.path, names=run.job.names
+            run.folder, model_identity=run.model.identity, data=run.recipe.data.path, names=run.job.names,
+            start=run.job.start.identity if run.job.start else "",
         )  # fmt: skip
     except OSError as error:
         warning = f"The data folder cannot be written ({error.strerror}): receipts of forget will not list this model."
@@ -316,7 +340,7 @@ def _remember(run: Run, on_warning: Callable[[str], None]) -> None:
 def _write_report(run: Run) -> None:
     outcome = run.outcome
     measured = "Measured on held-out data." if outcome.figures else "Nothing was held out to measure on."
-    kept = f"Training {run.kept}" if run.kept else ""
+    kept = f"Training {run.kept}" if run.kept and not run.kept_start else run.kept
     write_report(
         run.folder,
         title=f"firstsight train: {run.folder.name}",
