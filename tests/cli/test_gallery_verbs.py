@@ -108,6 +108,8 @@ def test_back_up_restore_export_import(
     assert only(type("gallery", "import", tmp_path / "e.jsonl", *own, "--json").out)["identities"] == len(names)
     refused = type("gallery", "restore", tmp_path / "b.sqlite", *own)
     assert (refused.code, "--force" in refused.err) == (2, True)
+    of_glyphs = type("gallery", "restore", tmp_path / "b.sqlite")
+    assert (of_glyphs.code, f"Add --model {trained}" in of_glyphs.err) == (2, True)
     assert only(type("gallery", "restore", tmp_path / "b.sqlite", *own, "--force", "--json").out)["identities"] == 2
     assert type("identify", photos / "p0" / "0.png", *own).out.count(": p0  (") == 1
     into = ("gallery", "import", tmp_path / "e.jsonl", "--gallery", gallery)
@@ -136,7 +138,9 @@ def test_moving_to_another_model(
     assert (nowhere.code, "There is no gallery none.sqlite" in nowhere.err) == (2, True)
 
 
-@pytest.mark.parametrize("verb", ["list", "enroll", "reenroll", "backup", "restore", "export", "import"])
+@pytest.mark.parametrize(
+    "verb", ["list", "enroll", "reenroll", "backup", "restore", "export", "import", "encrypt", "index"]
+)
 def test_each_has_help_with_an_example(type: Type, verb: str) -> None:
     answer = type("gallery", verb, "--help")
     assert (answer.code, f"Example: firstsight gallery {verb}" in " ".join(answer.out.split())) == (0, True)

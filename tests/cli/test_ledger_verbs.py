@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,10 @@ def test_the_day_and_the_times_are_those_of_the_zone(at_door: Any, tmp_path: Pat
     assert [row["time"][:19] for row in rows] == ["2026-11-25T00:00:00", "2026-11-25T17:00:00"]
     written = tmp_path / "november.csv"
     assert at_door("ledger", "--since", "2026-11-01", "--csv", written, *berlin).out == f"written: {written}\n"
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    again = at_door("ledger", "--csv", written)
+    assert (again.code, "november.csv is there already" in again.err) == (2, True)
+    assert at_door("ledger", "--since", "2026-11-01", "--csv", written, "--force", *berlin).code == 0
     printed = at_door("ledger", "--since", "2026-11-01", "--csv", "-", *berlin)
     assert printed.out == written.read_text("utf-8")
     assert [row["direction"] for row in csv.DictReader(io.StringIO(printed.out))] == ["out", "in", "in", "out", "out"]

@@ -80,7 +80,12 @@ def test_with_a_key_at_hand_a_new_gallery_is_encrypted_and_a_plain_one_refused_w
     refused = type("identify", picture, "--gallery", plain)
     command = f"firstsight gallery encrypt --gallery {plain}"
     assert (refused.code, f"is not encrypted, and a key was given. Type: {command}" in flat(refused.err)) == (2, True)
-    assert lines(type(*command.split()[1:], "--json").out) == [{"encrypted": str(plain), "key_file": None}]
+    monkeypatch.delenv("FIRSTSIGHT_KEY")
+    assert type("gallery", "backup", tmp_path / "b.sqlite", "--gallery", plain).code == 0
+    monkeypatch.setenv("FIRSTSIGHT_KEY", "ab" * 32)
+    (done,) = lines(type(*command.split()[1:], "--json").out)
+    assert (done["encrypted"], done["key_file"]) == (str(plain), None)
+    assert [(copy["kind"], copy["path"]) for copy in done["in_clear"]] == [("backup", str(tmp_path / "b.sqlite"))]
     for gallery in (plain, new):
         assert type("identify", picture, "--gallery", gallery).code == 0
         assert pieces_found(tmp_path, b"IHDR", 4) == 0

@@ -27,6 +27,14 @@ def print_json(plain: dict[str, Any]) -> None:
     print(json.dumps(plain, ensure_ascii=False), flush=True)
 
 
+def say(text: str, plain: dict[str, Any], *, json: bool) -> None:
+    """One sentence on stdout, or the same as a JSON object."""
+    if json:
+        print_json(plain)
+    else:
+        out.print(text, markup=False)
+
+
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
     """Show the stages of a workflow on stderr while the block runs."""

@@ -20,7 +20,7 @@ def encrypt(
 ) -> int:
     """Encrypt the templates and pictures of a gallery, and erase what was in clear.
 
-    Example: firstsight gallery encrypt --model runs/mine --key-file gallery.key
+    Example: firstsight gallery encrypt --key-file gallery.key
     """
     from firstsight.cli.recognizer import gallery_of
     from firstsight.errors import GalleryError
@@ -30,11 +30,15 @@ def encrypt(
     if "://" not in str(where) and not Path(where).exists():
         raise GalleryError(f"There is no gallery {where}.", hint="Enroll first, or with the key: it is encrypted then.")
     with Gallery(where) as opened:
-        opened.encrypt(_key(key_file))
+        in_clear = opened.encrypt(_key(key_file))
         if json:
-            print_json({"encrypted": opened.where, "key_file": str(key_file) if key_file else None})
+            in_clear_json = [copy._asdict() for copy in in_clear]
+            key = str(key_file) if key_file else None
+            print_json({"encrypted": opened.where, "key_file": key, "in_clear": in_clear_json})
         else:
             console.print(f"{opened.where} is encrypted. Without its key it cannot be read: keep a copy.", markup=False)
+            for copy in in_clear:
+                console.print(f"Still in clear: the {copy.kind} of {copy.made_at}: {copy.path}", markup=False)
             if key_file:
                 console.print(f"From now on: export FIRSTSIGHT_KEY_FILE={os.path.abspath(key_file)}", markup=False)
     return 0

@@ -5,12 +5,12 @@ from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Align, Device, Json, Seed
+from firstsight.cli.options import Align, Device, Json, Model, Seed
 
 
 def evaluate(
     *,
-    model: Annotated[str, Parameter(help="A model folder or a run folder.")],
+    model: Model = None,
     data: Annotated[str, Parameter(help="Folder, zip or CSV manifest of identities that it was not trained on.")],
     protocol: Annotated[
         Literal["all-pairs", "pairs", "one-shot", "one-shot-runs", "retrieval", "open-set"],
@@ -34,12 +34,12 @@ def evaluate(
 
     Example: firstsight evaluate --model runs/mine --data more-photos --out runs/mine/again
     """
-    from firstsight.cli.recognizer import load_named
+    from firstsight.cli.recognizer import DEFAULT_MODEL, load_named
     from firstsight.workflows.evaluate_run import measure
 
     with progress(quiet=json) as on_progress:
         measured = measure(
-            load_named(model, device=device, align=align),
+            load_named(model or DEFAULT_MODEL, device=device, align=align),
             data,
             protocol=protocol,
             pairs=pairs,

@@ -17,7 +17,7 @@ def forget(
 ) -> int:
     """Erase a name for good: its templates and its pictures, from the gallery and its log. --json prints the receipt.
 
-    Example: firstsight forget ada --model runs/mine
+    Example: firstsight forget star
     """
     from firstsight.cli.recognizer import open_gallery
     from firstsight.workflows import forget as workflow

@@ -5,29 +5,29 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from firstsight.cli.console import err, print_json, progress
+from firstsight.cli.console import err, print_json, progress, say
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model, Seeing
+from firstsight.cli.encrypt import encrypt
+from firstsight.cli.index import index
+from firstsight.cli.options import Anyway, Device, Force, GalleryUrl, Json, Model, Seeing
 from firstsight.workflows.progress import stage
 
 if TYPE_CHECKING:
     from firstsight.recognition.people import Refusal
 
-Force = Annotated[bool, Parameter(help="Replace what is there.")]
-
 gallery = App(
     name="gallery",
-    help="See who is enrolled, enroll many, back up and move.\n\nExample: firstsight gallery list --model runs/mine",
+    help="See who is enrolled, enroll many, back up and move.\n\nExample: firstsight gallery list",
 )
-gallery.command("firstsight.cli.encrypt:encrypt", name="encrypt")
-gallery.command("firstsight.cli.index:index", name="index")
+gallery.command(encrypt)
+gallery.command(index)
 
 
 @gallery.command(name="list")
 def list_names(*, model: Model = None, gallery: GalleryUrl = None, json: Json = False) -> int:
     """List who is enrolled, from how many pictures, and since when; with --json also with what consent notes.
 
-    Example: firstsight gallery list --model runs/mine
+    Example: firstsight gallery list
     """
     from firstsight.cli.recognizer import open_gallery
 
@@ -123,17 +123,14 @@ def backup(
 ) -> int:
     """Copy a gallery into one file, while others use it.
 
-    Example: firstsight gallery backup monday.sqlite --model runs/mine
+    Example: firstsight gallery backup monday.sqlite
     """
     from firstsight.cli.recognizer import gallery_of
     from firstsight.recognition.backup import backup
 
     with progress(quiet=json) as shown:
         size = backup(gallery_of(model, gallery), out, force=force, on_progress=stage(shown, "Copying pages"))
-    if json:
-        print_json({"backup": str(out), "identities": size})
-    else:
-        console.print(f"{size} identities are in {out}.", markup=False)
+    say(f"{size} identities are in {out}.", {"backup": str(out), "identities": size}, json=json)
     return 0
 
 
@@ -148,18 +145,15 @@ def restore(
 ) -> int:
     """Put a backup in the place of a gallery, which no other program may have open.
 
-    Example: firstsight gallery restore monday.sqlite --model runs/mine
+    Example: firstsight gallery restore monday.sqlite
     """
-    from firstsight.cli.recognizer import gallery_of
+    from firstsight.cli.recognizer import gallery_of, model_of
     from firstsight.recognition.backup import restore
 
-    where = gallery_of(model, gallery)
+    where, of = gallery_of(model, gallery), model_of(model, gallery)
     with progress(quiet=json) as shown:
-        size = restore(file, where, force=force, on_progress=stage(shown, "Copying pages"))
-    if json:
-        print_json({"gallery": str(where), "identities": size})
-    else:
-        console.print(f"{size} identities are in {where}.", markup=False)
+        size = restore(file, where, force=force, model=of, on_progress=stage(shown, "Copying pages"))
+    say(f"{size} identities are in {where}.", {"gallery": str(where), "identities": size}, json=json)
     return 0
 
 
@@ -175,17 +169,15 @@ def export_(
 ) -> int:
     """Write a gallery as JSON lines: names, templates, times, and the model's identity.
 
-    Example: firstsight gallery export friends.jsonl --model runs/mine --pictures
+    Example: firstsight gallery export friends.jsonl --pictures
     """
     from firstsight.cli.recognizer import open_gallery
     from firstsight.recognition.transfer import export_lines
 
     with open_gallery(model, gallery) as opened, progress(quiet=json) as shown:
         moved = export_lines(opened, out, pictures=pictures, force=force, on_progress=stage(shown, "Exporting"))
-    if json:
-        print_json({"file": str(out), **moved._asdict()})
-    else:
-        console.print(f"{moved.templates} templates of {moved.identities} identities are in {out}.", markup=False)
+    text = f"{moved.templates} templates of {moved.identities} identities are in {out}."
+    say(text, {"file": str(out), **moved._asdict()}, json=json)
     return 0
 
 
@@ -199,7 +191,7 @@ def import_(
 ) -> int:
     """Enroll everyone whom an exported file holds, all or none.
 
-    Example: firstsight gallery import friends.jsonl --model runs/mine
+    Example: firstsight gallery import friends.jsonl
     """
     from firstsight.cli.recognizer import DEFAULT_MODEL, open_gallery
     from firstsight.models.folder import address, find_model, read_config
@@ -209,10 +201,9 @@ def import_(
     known = (read_config(find_model(wanted)).identity, address(wanted)) if wanted else None
     with open_gallery(model, gallery, make=True) as opened, progress(quiet=json) as shown:
         moved = import_lines(file, opened, model=known, on_progress=stage(shown, "Importing"))
-        if json:
-            print_json({"gallery": opened.where, **moved._asdict()})
-        else:
-            console.print(f"{moved.templates} templates of {moved.identities} identities are new.", markup=False)
+        where = opened.where
+    text = f"{moved.templates} templates of {moved.identities} identities are new in {where}."
+    say(text, {"gallery": where, **moved._asdict()}, json=json)
     return 0
 
 

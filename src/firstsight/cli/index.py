@@ -14,7 +14,9 @@ def index(
     gallery: Annotated[str, Parameter(help="postgresql://USER@HOST/DATABASE, as of the gallery.")],
     json: Json = False,
 ) -> int:
-    """Make an HNSW index in PostgreSQL, for ?search=hnsw, and measure how much of what is nearest it finds.
+    """Make an HNSW index in PostgreSQL, and measure how much of what is nearest it finds.
+
+    It is used where the gallery is named with ?search=hnsw.
 
     Example: firstsight gallery index --gallery postgresql://ada@db.example/faces
     """

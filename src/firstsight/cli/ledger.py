@@ -1,13 +1,14 @@
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import App, Parameter
 
 from firstsight.cli.console import out as console
 from firstsight.cli.console import print_json, print_table
-from firstsight.cli.options import GalleryUrl, Json, Model
+from firstsight.cli.files import write_private
+from firstsight.cli.options import Force, GalleryUrl, Json, Model
 from firstsight.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ _DAY = ("name", "first_in", "last_out", "seen")
 ledger = App(name="ledger")
 
 
+class Export(NamedTuple):
+    """Where a report goes that is not for the eye: into a CSV file, `-` for stdout, or as JSON to stdout."""
+
+    csv: str | None
+    force: bool
+    json: bool
+
+
 @ledger.default
 def show(
     *,
@@ -37,6 +46,7 @@ def show(
     debounce: Annotated[float, Parameter(help="Count a person once in so many minutes, per direction.")] = 0,
     zone: Zone = None,
     csv: Annotated[str | None, Parameter(help="CSV file to write; - prints it.", allow_leading_hyphen=True)] = None,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Show what was decided, about whom, when, and on what grounds.
@@ -54,23 +64,24 @@ def show(
     of = find_zone(zone)
     start = midnight(day, of) if day else moment(since, of) if since else None
     end = midnight(day + timedelta(days=1), of) if day else moment(until, of, end=True) if until else None
+    to = Export(csv, force, json)
     with open_gallery(model, gallery) as opened:
         held = Ledger(opened)
         entries = held.entries(since=start, until=end, name=name, reviewed=drift)
         if drift:
-            _show_drift(entries, held, opened.model_identity, csv, json)
+            _show_drift(entries, held, opened.model_identity, to)
         elif day:
-            _show_day(entries, of, debounce, csv, json)
+            _show_day(entries, of, debounce, to)
         else:
-            _show_entries(entries, of, debounce, held.retention_days, csv, json)
+            _show_entries(entries, of, debounce, held.retention_days, to)
     return 0
 
 
-@ledger.command
+@ledger.command(usage="Usage: firstsight ledger confirm [OPTIONS] NUMBER...")
 def confirm(number: Number, *more: Number, model: Model = None, gallery: GalleryUrl = None, json: Json = False) -> int:
     """Say, as an operator, that decisions are right.
 
-    Example: firstsight ledger confirm 12 13 --model runs/mine
+    Example: firstsight ledger confirm 12 13
     """
     from firstsight.cli.recognizer import open_gallery
     from firstsight.recognition.ledger import Ledger
@@ -81,7 +92,7 @@ def confirm(number: Number, *more: Number, model: Model = None, gallery: Gallery
     return 0
 
 
-@ledger.command
+@ledger.command(usage="Usage: firstsight ledger correct [OPTIONS] NUMBER [NAME]")
 def correct(
     number: Number,
     name: Annotated[str | None, Parameter(help="Who it was. Left out: nobody who is enrolled.")] = None,
@@ -92,7 +103,7 @@ def correct(
 ) -> int:
     """Say, as an operator, who it was. The entry stays as it was decided; a row that points at it is added.
 
-    Example: firstsight ledger correct 12 ada --model runs/mine
+    Example: firstsight ledger correct 12 star
     """
     from firstsight.cli.recognizer import open_gallery
     from firstsight.recognition.ledger import Ledger
@@ -103,12 +114,18 @@ def correct(
 
 
 @ledger.command
-def probe(number: Number, file: Path, *, model: Model = None, gallery: GalleryUrl = None) -> int:
+def probe(
+    number: Number,
+    file: Annotated[Path, Parameter(help="The PNG file to write.")],
+    *,
+    model: Model = None,
+    gallery: GalleryUrl = None,
+    force: Force = False,
+) -> int:
     """Write the picture of an entry, as the network saw it, into a PNG file, if --keep-probes kept it.
 
-    Example: firstsight ledger probe 12 seen.png --model runs/mine
+    Example: firstsight ledger probe 12 seen.png
     """
-    from firstsight.atomic import write_atomically
     from firstsight.cli.recognizer import open_gallery
     from firstsight.recognition.ledger import Ledger
 
@@ -116,11 +133,11 @@ def probe(number: Number, file: Path, *, model: Model = None, gallery: GalleryUr
         png = Ledger(opened).probe(number)
     if png is None:
         raise UserError(f"No picture of entry {number} is kept.", hint="Keep them: firstsight identify --keep-probes 7")
-    write_atomically(file, png)
+    write_private(file, [png], force=force)
     return 0
 
 
-@ledger.command
+@ledger.command(usage="Usage: firstsight ledger retention [OPTIONS] [DAYS]")
 def retention(
     days: Annotated[int | None, Parameter(help="Days to keep entries; 0 keeps them without end.")] = None,
     *,
@@ -130,7 +147,7 @@ def retention(
 ) -> int:
     """Erase what is older than the retention, after setting it if DAYS are given.
 
-    Example: firstsight ledger retention 30 --model runs/mine
+    Example: firstsight ledger retention 30
     """
     from firstsight.cli.recognizer import open_gallery
     from firstsight.recognition.ledger import Ledger
@@ -153,13 +170,13 @@ def _say(entry: "Entry", json: bool) -> None:
 
 
 def _show_entries(
-    entries: Iterable["Entry"], of: tzinfo | None, minutes: float, retention_days: int, csv: str | None, json: bool
+    entries: Iterable["Entry"], of: tzinfo | None, minutes: float, retention_days: int, to: "Export"
 ) -> None:
     from firstsight.recognition.attendance import debounced
     from firstsight.recognition.ledger_rows import entry_columns
 
     entries = debounced(entries, minutes)
-    if _exported((entry.to_json(of) for entry in entries), entry_columns(), csv, json):
+    if _exported((entry.to_json(of) for entry in entries), entry_columns(), to):
         return
     rows = (
         entry.to_json(of) | {"who": entry.who, "time": entry.at.astimezone(of).isoformat(timespec="seconds")}
@@ -170,21 +187,19 @@ def _show_entries(
     console.print(f"Entries are kept {kept}: firstsight ledger retention DAYS")
 
 
-def _show_day(entries: Iterable["Entry"], of: tzinfo | None, minutes: float, csv: str | None, json: bool) -> None:
+def _show_day(entries: Iterable["Entry"], of: tzinfo | None, minutes: float, to: "Export") -> None:
     from firstsight.recognition.attendance import day_lines
 
     lines = [line.to_json() for line in day_lines(entries, of, minutes=minutes)]
-    if not _exported(lines, _DAY, csv, json):
+    if not _exported(lines, _DAY, to):
         print_table(_DAY, ([_cell(line[column]) for column in _DAY] for line in lines))
 
 
-def _show_drift(
-    entries: Iterable["Entry"], held: "Ledger", model_identity: str | None, csv: str | None, json: bool
-) -> None:
+def _show_drift(entries: Iterable["Entry"], held: "Ledger", model_identity: str | None, to: "Export") -> None:
     from firstsight.evaluation.drift import drift, drifting_cameras, trend_columns
 
     trends = drift(entries, held.last_enrolled(), model_identity)
-    if _exported((t.to_json() for t in trends), trend_columns(), csv, json):
+    if _exported((t.to_json() for t in trends), trend_columns(), to):
         return
     if not trends:
         console.print("Drift needs matches that an operator confirmed: firstsight ledger confirm NUMBER")
@@ -204,22 +219,20 @@ def _trend_cells(t: "Trend") -> Sequence[Any]:
     return t.name, t.camera, str(t.days), t.distance, t.threshold, slope, t.to_json()["crossing"], t.advice
 
 
-def _exported(rows: Iterable[dict[str, Any]], columns: Sequence[str], csv: str | None, json: bool) -> bool:
+def _exported(rows: Iterable[dict[str, Any]], columns: Sequence[str], to: Export) -> bool:
     """Whether another program was served."""
     from firstsight.recognition.spreadsheet import csv_lines
 
-    if csv == "-":
+    if to.csv == "-":
         for line in csv_lines(columns, rows):
             print(line, end="")
-    elif csv is not None:
-        from firstsight.atomic import write_atomically
-
-        write_atomically(Path(csv), "".join(csv_lines(columns, rows)).encode())
-        console.print(f"written: {csv}", markup=False)
-    elif json:
+    elif to.csv is not None:
+        write_private(Path(to.csv), csv_lines(columns, rows), force=to.force)
+        console.print(f"written: {to.csv}", markup=False)
+    elif to.json:
         for row in rows:
             print_json(row)
-    return json or csv is not None
+    return to.json or to.csv is not None
 
 
 def _cell(value: Any) -> str:

@@ -39,6 +39,11 @@ VERBS = {
         "doctor": "Check this machine, and say how to mend what is wrong.",
     },
 }
+USAGES = {
+    "train": "[OPTIONS] [RECIPE]",
+    "identify": "[OPTIONS] PICTURE...",
+    "models": "[OPTIONS] [FOLDER]",
+}  # what cyclopts would call ARGS
 NEXT = """[bold]firstsight[/bold]: recognize at first sight, from one picture.
 
   firstsight demo                                       see it work, in a minute
@@ -63,6 +68,8 @@ def make_app(called: str = "") -> App:
     for group, verbs in VERBS.items():
         for verb, summary in verbs.items():
             described = {} if verb == called else {"help": summary}
+            if verb in USAGES:
+                described["usage"] = f"Usage: firstsight {verb} {USAGES[verb]}"
             app.command(f"firstsight.cli.{verb}:{verb}", name=verb, group=group, **described)
 
     @app.default

@@ -20,6 +20,7 @@ GalleryUrl = Annotated[
 Threshold = Annotated[
     float | None, Parameter(help="Largest squared distance (0 to 4) that is 'the same'; without it the measured one.")
 ]
+Force = Annotated[bool, Parameter(help="Replace what is there.")]
 Anyway = Annotated[bool, Parameter(help="Enroll a picture whatever the verdict on it.")]
 Json = Annotated[bool, Parameter(help="Print JSON, one object a line, for another program.")]
 Device = Annotated[str, Parameter(help="auto, cpu or cuda.")]

@@ -27,6 +27,13 @@ def gallery_of(model: str | None, gallery: str | None) -> str | Path:
     return default_gallery_path(read_config(find_model(model or DEFAULT_MODEL)).identity)
 
 
+def model_of(model: str | None, gallery: str | None) -> str | None:
+    """The identity of the model that is named, or whose default gallery is meant; None where a gallery alone is."""
+    if model is None and gallery is not None:
+        return None
+    return read_config(find_model(model or DEFAULT_MODEL)).identity
+
+
 @contextmanager
 def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) -> Iterator[Gallery]:
     """The gallery that is named, or the default one of a model, with the key of the environment. No network is loaded.

@@ -72,8 +72,9 @@ def newest_identity(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
 
 
-def copies_with(connection: sa.Connection, identity: int) -> tuple[Copy, ...]:
-    """The copies that may hold an identity, which is enrolled still."""
-    held = copies.c.oldest_identity <= identity, copies.c.newest_identity >= identity
-    query = sa.select(copies).where(*held).order_by(copies.c.id)
+def copies_with(connection: sa.Connection, identity: int | None = None) -> tuple[Copy, ...]:
+    """The copies that may hold an identity, which is enrolled still; or all."""
+    query = sa.select(copies).order_by(copies.c.id)
+    if identity is not None:
+        query = query.where(copies.c.oldest_identity <= identity, copies.c.newest_identity >= identity)
     return tuple({row.path: Copy(row.path, row.kind, iso(row.made_at)) for row in connection.execute(query)}.values())

@@ -13,6 +13,7 @@ from firstsight.config import OperatingPoint
 from firstsight.errors import AlreadyEnrolled, GalleryError, StorageError
 from firstsight.models.folder import Model
 from firstsight.recipes import checked
+from firstsight.recognition.copies import Copy, copies_with
 from firstsight.recognition.decision import Match
 from firstsight.recognition.forgetting import (
     Receipt,
@@ -233,8 +234,11 @@ class Gallery:
             erase_everyone(connection)
         self._erase_traces("Everyone is out of the gallery")
 
-    def encrypt(self, key: bytes) -> None:
+    def encrypt(self, key: bytes) -> tuple[Copy, ...]:
         """Seal all templates and pictures with a key, in one transaction; the gallery is not opened without it again.
+
+        Returns:
+            The backups and exports made before: they stay in clear.
 
         Raises:
             GalleryError: it is encrypted already, its server is to search it, or the key is not of 32 bytes.
@@ -249,8 +253,10 @@ class Gallery:
                 raise GalleryError(f"{self.where} is encrypted already.", hint="Use it with its key.")
             check = seal_all(connection, cipher)
             leave_to_erase(connection)
+            in_clear = copies_with(connection)
         self._terms = dataclasses.replace(self._terms, cipher=cipher, key_check=check)
         self._erase_traces(f"{self.where} is encrypted")
+        return in_clear
 
     def search(self, templates_MD: Int8[Tensor, "M D"], k: int = 2) -> list[list[Match]]:
         """The `k` nearest identities to each probe, nearest first; fewer where fewer are enrolled.

@@ -13,6 +13,7 @@ from firstsight.errors import GalleryError, ModelError
 from firstsight.functional.quantize import quantize
 from firstsight.models.folder import Model, find_model, read_config, require_embedding
 from firstsight.recognition.embed import embed_pictures, to_png
+from firstsight.recognition.forgetting import finish_erasing
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.quality import MOST_ENLARGED
 from firstsight.recognition.rows import NewTemplate, Stored, insert_templates, stored
@@ -68,6 +69,7 @@ def reenroll(
         connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=newest))
         connection.execute(sa.update(gallery).values(model_identity=model.identity, model_name=model.address))
     opened.bind_model(model)
+    finish_erasing(opened.storage)  # where others have it open still, the next to open it does
     return int(count)
 
 
