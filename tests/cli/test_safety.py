@@ -86,6 +86,7 @@ def test_with_a_key_at_hand_a_new_gallery_is_encrypted_and_a_plain_one_refused_w
     (done,) = lines(type(*command.split()[1:], "--json").out)
     assert (done["encrypted"], done["key_file"]) == (str(plain), None)
     assert [(copy["kind"], copy["path"]) for copy in done["in_clear"]] == [("backup", str(tmp_path / "b.sqlite"))]
+    (tmp_path / "b.sqlite").unlink()
     for gallery in (plain, new):
         assert type("identify", picture, "--gallery", gallery).code == 0
         assert pieces_found(tmp_path, b"IHDR", 4) == 0

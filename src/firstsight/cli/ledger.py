@@ -191,8 +191,12 @@ def _show_day(entries: Iterable["Entry"], of: tzinfo | None, minutes: float, to:
     from firstsight.recognition.attendance import day_lines
 
     lines = [line.to_json() for line in day_lines(entries, of, minutes=minutes)]
-    if not _exported(lines, _DAY, to):
-        print_table(_DAY, ([_cell(line[column]) for column in _DAY] for line in lines))
+    if _exported(lines, _DAY, to):
+        return
+    if not lines:
+        console.print("Nobody came or went. It is recorded with: firstsight identify PICTURE --direction in")
+        return
+    print_table(_DAY, ([_cell(line[column]) for column in _DAY] for line in lines))
 
 
 def _show_drift(entries: Iterable["Entry"], held: "Ledger", model_identity: str | None, to: "Export") -> None:

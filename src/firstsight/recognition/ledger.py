@@ -235,7 +235,7 @@ class Ledger:
         query = _whole().where(ledger.c.id == number)
         if connection.execute(query).one_or_none() is None:
             raise GalleryError(
-                f"The ledger of {self._gallery.where} has no entry {number}.", hint="List them: firstsight ledger."
+                f"The ledger of {self._gallery.where} has no entry {number}.", hint="List them: firstsight ledger"
             )
         return query
 
