@@ -19,7 +19,7 @@ def test_a_consent_note_and_a_picture_that_is_not_kept(type: Type, trained: Path
     gallery = tmp_path / "g.sqlite"
     picture, words = photos / "p3" / "0.png", ("--model", trained, "--gallery", gallery)
     assert type("enroll", "ada", picture, *words, "--no-picture", "--consent", "signed form 7").code == 0
-    assert type("enroll", "ada", picture, *words, "--add").code == 0
+    assert type("enroll", "ada", photos / "p3" / "1.png", *words, "--add").code == 0
     (held,) = lines(type("gallery", "list", *words, "--json").out)
     noted = [(kept["picture_kept"], kept["consent"]) for kept in held["enrollments"]]
     assert (held["name"], noted) == ("ada", [(False, "signed form 7"), (True, None)])
