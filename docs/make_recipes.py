@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from firstsight.config import Recipe
-from firstsight.recipes import Setting, settings
+from firstsight.config import Recipe, StreamRecipe
+from firstsight.recipes import AnyRecipe, Setting, settings
 
 PAGE = Path(__file__).with_name("recipes.md")
 HEAD = """\
@@ -44,17 +44,31 @@ anything else happens, with the nearest key that does; so are a flag and a key t
 such as `--margin` with another loss than the triplet's. Each run writes the recipe that it followed, everything
 resolved, to its `recipe.toml`; `firstsight train runs/mine/recipe.toml --out runs/again` repeats it.
 """
+STREAMS = """
+# Every setting of a stream
+
+`firstsight stream` has a recipe of its own, whose defaults are written out in
+[recipes/stream.toml](../recipes/stream.toml); what it does is told in [streams.md](streams.md). From Python,
+`with_flags(StreamRecipe(), target="rain")` and `read_recipe("mine.toml", StreamRecipe)`.
+"""
 WORDS = {str: "text", int: "integer", float: "number", bool: "`true` or `false`"}
 PLURALS = {str: "texts", int: "integers", float: "numbers"}
 
 
 def page() -> str:
     """The text of docs/recipes.md."""
-    return HEAD + "".join(_table(table, group) for table, group in groupby(settings(), lambda setting: setting.table))
+    return HEAD + _tables(Recipe) + STREAMS + _tables(StreamRecipe)
 
 
-def _table(table: str, group: Iterator[Setting]) -> str:
-    about = inspect.getdoc(type(getattr(Recipe(), table)))
+def _tables(recipe: type[AnyRecipe]) -> str:
+    return "".join(
+        _table(getattr(recipe(), table), table, group)
+        for table, group in groupby(settings(recipe), lambda setting: setting.table)
+    )
+
+
+def _table(default: object, table: str, group: Iterator[Setting]) -> str:
+    about = inspect.getdoc(type(default))
     rows = "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in _cells(setting))} |\n" for setting in group)
     return f"\n## [{table}]\n\n{about}\n\n| key | flag | type | default | what |\n|---|---|---|---|---|\n{rows}"
 

@@ -100,7 +100,7 @@ def test_the_python_of_the_readme_runs(
     assert sum(bool(line.strip()) for line in block.splitlines()[1:]) <= 10, "ten lines are promised"
 
 
-@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/ledger.md", "docs/tuning.md"])
+@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/ledger.md", "docs/tuning.md", "docs/streams.md"])
 def test_the_python_of_a_page_runs(page: str) -> None:
     run_python(page)
 

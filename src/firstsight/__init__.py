@@ -19,22 +19,25 @@ _HOMES = {
     "Recipe": "config",
     "Recognizer": "recognition.recognizer",
     "Run": "workflows.train_run",
+    "StreamRecipe": "config",
     "evaluate": "evaluation.protocols",
     "load_model": "models.folder",
     "open_pictures": "data.identities",
     "quadratic_loss": "functional.losses",
     "read_recipe": "recipes",
+    "stream": "workflows.stream",
     "train": "workflows.train_run",
     "triplet_loss": "functional.triplets",
 }
 
 __all__ = [
     "Decision", "Evaluation", "FirstsightError", "Gallery", "Ledger", "Model", "OperatingPoint", "Recipe", "Recognizer",
-    "Run", "evaluate", "load_model", "open_pictures", "quadratic_loss", "read_recipe", "train", "triplet_loss",
+    "Run", "StreamRecipe", "evaluate", "load_model", "open_pictures", "quadratic_loss", "read_recipe", "stream",
+    "train", "triplet_loss",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from firstsight.config import OperatingPoint, Recipe
+    from firstsight.config import OperatingPoint, Recipe, StreamRecipe
     from firstsight.data.identities import open_pictures
     from firstsight.errors import FirstsightError
     from firstsight.evaluation.protocols import Evaluation, evaluate
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from firstsight.recognition.gallery import Gallery
     from firstsight.recognition.ledger import Ledger
     from firstsight.recognition.recognizer import Recognizer
+    from firstsight.workflows.stream import stream
     from firstsight.workflows.train_run import Run, train
 
 

@@ -254,6 +254,61 @@ class Recipe:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Where arrivals come from, and what is to be learned of them."""
+
+    task: Literal["classification", "regression"] = option("classification", "What to learn: classes, or numbers.")
+    source: str = option("", "- for standard input; a file of CSV or JSON lines; or a folder of identity pictures.")
+    follow: bool = option(False, "Go on waiting at the end of a file or folder that grows.")
+    target: str = option("", "Column to predict.")
+    features: tuple[str, ...] = option((), "Columns to predict from; without it all others of the first arrival.")
+    id: str = option("", "Column that joins a label that comes late to its row.")
+    waiting: int = option(10_000, "Rows kept for a label that comes late; the oldest is given up.", low=1)
+    every: int = option(8, "Examples in a step.", low=1, high=4096)
+    latency: str = option("", "Learn after so long, of however few: 200ms, 2s. Without it steps can be repeated.")
+    window: int = option(1000, "Arrivals of the figures over a window; a line of metrics.jsonl for each.", low=1)
+    checkpoint_every: int = option(10_000, "Arrivals between checkpoints.", low=1)
+    drift: Literal["ignore", "warn", "faster", "restart"] = option(
+        "ignore", "At a drift (ADWIN): warn, raise the rates, or go back to the last good checkpoint's weights."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Learner:
+    """The networks that learn from a stream, and how fast."""
+
+    hidden: int = option(32, "Hidden units of each network.", low=1, high=4096)
+    rates: tuple[float, ...] = option((0.05, 0.2), "Learning rates of an example; a network for each.", low=0)
+    loss: Literal["auto", "quadratic", "cross-entropy"] = option(
+        "auto", "Summed over examples; auto: cross-entropy for classes, quadratic for numbers."
+    )
+    temporal: bool = option(
+        True, "Some networks see changes, and the labels before a row; and that the last label repeats is weighed in."
+    )
+    average: float = option(0.998, "Share of the slow average of the weights kept at each example.", low=0, high=1)
+    memory: float = option(0.995, "Share of past losses kept at each example, by which networks count.", low=0, high=1)
+    seed: int = option(0, "Makes a run repeatable.", low=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamRecipe:
+    """All that a stream needs to be learned from, beside its arrivals."""
+
+    stream: Stream = Stream()
+    learner: Learner = Learner()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Committee:
+    """The network that a stream leaves: how many networks it holds, of how many hidden units; `classes`: each ends
+    with a softmax."""
+
+    networks: int
+    hidden: int
+    classes: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
     """For comparisons with up to `size` templates: where 'the same' ends, and how often a stranger may still pass.
 
@@ -358,8 +413,9 @@ class ModelConfig:
     """config.json of a model folder.
 
     `outputs` names what comes out: the classes or the target columns, nothing for an embedding. `columns` is there
-    where rows go in, and takes the place of `preprocessing`. `identity` is the SHA-256 of the weights and of all that
-    decides what the network makes of an input: templates carry it. `weights_sha256` is that of model.safetensors.
+    where rows go in, and takes the place of `preprocessing`; `committee` that of `network`, after a stream. `identity`
+    is the SHA-256 of the weights and of all that decides what the network makes of an input: templates carry it.
+    `weights_sha256` is that of model.safetensors.
     `trained` says on what, and how well it did.
     """
 
@@ -368,6 +424,7 @@ class ModelConfig:
     network: Network = Network()
     preprocessing: Preprocessing = Preprocessing()
     columns: Columns | None = None
+    committee: Committee | None = None
     outputs: tuple[str, ...] = ()
     operating_point: OperatingPoint | None = None
     weights_sha256: str = ""

@@ -10,10 +10,13 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from firstsight.config import Only, Recipe
+from firstsight.config import Only, Recipe, StreamRecipe
 from firstsight.errors import RecipeError
+
+AnyRecipe = Recipe | StreamRecipe
+R = TypeVar("R", Recipe, StreamRecipe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,22 +49,22 @@ class Setting:
         low = f"{self.low:g}" if self.low is not None else ""
         return f"{low} to {self.high:g}" if self.high is not None else f"{low} or more"
 
-    def of(self, recipe: Recipe) -> Any:
+    def of(self, recipe: AnyRecipe) -> Any:
         """Its value."""
         return getattr(getattr(recipe, self.table), self.name)
 
-    def idle(self, recipe: Recipe) -> tuple[str, Any] | None:
+    def idle(self, recipe: AnyRecipe) -> tuple[str, Any] | None:
         """The flag, and its value in the recipe, with which this setting has no effect; None where it has one."""
         for flag, values in self.only.items():
-            found = _by_flag()[flag].of(recipe)
+            found = _by_flag(type(recipe))[flag].of(recipe)
             if found not in values:
                 return flag, found
         return None
 
 
-def settings() -> Iterator[Setting]:
-    """Every setting of a recipe, in the order of its file."""
-    for table in dataclasses.fields(Recipe):
+def settings(recipe: type[AnyRecipe] = Recipe) -> Iterator[Setting]:
+    """Every setting of a kind of recipe, in the order of its file."""
+    for table in dataclasses.fields(recipe):
         kind: Any = type(table.default)
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
@@ -74,12 +77,16 @@ def settings() -> Iterator[Setting]:
 
 
 @functools.cache
-def _by_flag() -> dict[str, Setting]:
-    return {setting.flag: setting for setting in settings()}
+def _flags_of(kind: Any) -> dict[str, Setting]:
+    return {setting.flag: setting for setting in settings(kind)}
 
 
-def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
-    """Check nested plain data and make a `Recipe` of it.
+def _by_flag(kind: Any) -> dict[str, Setting]:
+    return _flags_of(kind)
+
+
+def recipe_from(tables: Mapping[str, Any], kind: type[R] = Recipe, *, where: str = "the recipe") -> R:  # type: ignore[assignment]
+    """Check nested plain data and make a recipe of it.
 
     Raises:
         RecipeError: a wrong key (with the nearest right one), type or value.
@@ -88,13 +95,13 @@ def recipe_from(tables: Mapping[str, Any], *, where: str = "the recipe") -> Reci
         >>> recipe_from({"training": {"epochs": 3}}).training.epochs
         3
     """
-    recipe: Recipe = checked(Recipe, tables, where=where)
-    for setting in settings():
+    recipe: R = checked(kind, tables, where=where)
+    for setting in settings(kind):
         _refuse_out_of_range(setting, recipe, f"{where}: {setting.table}.{setting.name} =")
     return recipe
 
 
-def _refuse_out_of_range(setting: Setting, recipe: Recipe, name: str) -> None:
+def _refuse_out_of_range(setting: Setting, recipe: AnyRecipe, name: str) -> None:
     low, high, values = setting.low, setting.high, setting.of(recipe)
     for value in values if isinstance(values, tuple) else (values,):
         if isinstance(value, str):
@@ -107,15 +114,16 @@ def _refuse_out_of_range(setting: Setting, recipe: Recipe, name: str) -> None:
             raise RecipeError(f"{name} {value:.12g} is above {high:g}.", hint=f"Give {setting.range}.")
 
 
-def read_recipe(path: str | Path) -> Recipe:
+def read_recipe(path: str | Path, kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
     """Read a TOML recipe. Its table `[search]` is for `firstsight tune` alone.
 
     Raises:
         RecipeError: not there, not TOML, or with a wrong key, type or value.
     """
     tables = read_tables(path)
-    tables.pop("search", None)
-    return recipe_from(tables, where=str(path))
+    if kind is Recipe:
+        tables.pop("search", None)
+    return recipe_from(tables, kind, where=str(path))
 
 
 def read_tables(path: str | Path) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def read_tables(path: str | Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not TOML: {error}.", hint="See recipes/ for examples.") from error
 
 
-def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
+def with_flags(recipe: R, **flags: Any) -> R:
     """`recipe` with some settings replaced, named as on the command line.
 
     What they deprive of its effect, such as the margin of another loss, goes back to its default.
@@ -146,12 +154,13 @@ def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
         >>> with_flags(Recipe(), epochs=3, data="photos").data.path
         'photos'
     """
-    by_flag, tables = _by_flag(), to_plain(recipe)
+    kind = type(recipe)
+    by_flag, tables = _by_flag(kind), to_plain(recipe)
     for flag, value in flags.items():
         if flag not in by_flag:
             raise _wrong_key(flag, list(by_flag), "the flags")
         tables[by_flag[flag].table][by_flag[flag].name] = value
-    combined: Recipe = checked(Recipe, tables, where="the flags")
+    combined: R = checked(kind, tables, where="the flags")
     for flag in flags:
         _refuse_out_of_range(by_flag[flag], combined, _typed(flag))
     for setting in by_flag.values():
@@ -159,16 +168,16 @@ def with_flags(recipe: Recipe, **flags: Any) -> Recipe:
             raise _without_effect(_typed(setting.flag), setting, *reason)
         if reason and not setting.idle(recipe):
             tables[setting.table][setting.name] = setting.default
-    return recipe_from(tables, where="the flags")
+    return recipe_from(tables, kind, where="the flags")
 
 
-def refuse_without_effect(recipe: Recipe, *, where: str = "the recipe") -> None:
+def refuse_without_effect(recipe: AnyRecipe, *, where: str = "the recipe") -> None:
     """Refuse a recipe that sets what has no effect in it. Defaults and empty lists do not count as set.
 
     Raises:
         RecipeError: it does; says what stands against it.
     """
-    for setting in _by_flag().values():
+    for setting in _by_flag(type(recipe)).values():
         if setting.of(recipe) not in (setting.default, ()) and (reason := setting.idle(recipe)):
             raise _without_effect(f"{where}: {setting.table}.{setting.name}", setting, *reason)
 
@@ -187,12 +196,12 @@ def _typed(flag: str, value: Any = "") -> str:
     return f"--{flag.replace('_', '-')} {words}".rstrip()
 
 
-def write_recipe(recipe: Recipe) -> str:
+def write_recipe(recipe: AnyRecipe) -> str:
     """The TOML text of a recipe, with everything that has an effect: `read_recipe` gives the same recipe back."""
     import tomli_w
 
     tables = to_plain(recipe)
-    for setting in settings():
+    for setting in settings(type(recipe)):
         if setting.idle(recipe):
             del tables[setting.table][setting.name]
     return tomli_w.dumps({name: table for name, table in tables.items() if table})

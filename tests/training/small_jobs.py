@@ -11,12 +11,14 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 from small_runs import CPU, parts, run_into
+from small_streams import STREAM, small_stream
 from torch import nn
 
 from firstsight.errors import FirstsightError
 from firstsight.functional.triplets import triplet_loss
 from firstsight.training.loop import Stopped, Update, fit
 from firstsight.training.optimizer import make_optimizer
+from firstsight.workflows.stream import stream
 
 
 def warm_up() -> None:
@@ -81,3 +83,30 @@ def train_as_rank(
     save_file({**state, "losses": torch.tensor(losses, dtype=torch.float64)}, Path(folder, f"rank{rank}.safetensors"))
     if count > 1:
         dist.destroy_process_group()
+
+
+def stream_until_killed(folder: str, kill_at: int) -> None:
+    """Learn from a stream into a folder, and die by SIGKILL at the `kill_at`-th moment: before each arrival, and
+    before and after each flush to the disk and each file that is put in its place."""
+    moments = itertools.count(1)
+
+    def moment() -> None:
+        if next(moments) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def with_moments(act: Callable[..., Any]) -> Callable[..., Any]:
+        def acting(*arguments: Any) -> None:
+            moment()
+            act(*arguments)
+            moment()
+
+        return acting
+
+    def watched() -> Any:
+        for pair in small_stream():
+            moment()
+            yield pair
+
+    os.fsync = with_moments(os.fsync)
+    os.replace = with_moments(os.replace)
+    stream(watched(), STREAM, out=folder, resume=(Path(folder) / "checkpoint").exists())

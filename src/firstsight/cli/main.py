@@ -20,6 +20,7 @@ VERBS = {
         "demo": "Train on handwritten digits, then recognize three that were never trained on.",
         "train": "Train a network on identity folders.",
         "predict": "Write the classes or numbers that a model predicts.",
+        "stream": "Learn from data as they arrive.",
         "evaluate": "Measure a model on identities it has not seen.",
         "calibrate": "Measure where 'the same' ends, with a promise.",
         "tune": "Find better settings of a recipe by trial and error.",

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
-from firstsight.recipes import Setting, settings
+from firstsight.config import Recipe
+from firstsight.recipes import AnyRecipe, Setting, settings
 
 Model = Annotated[
     str | None, Parameter(help="A model's name (glyphs, the default; faces), a model folder or a run folder.")
@@ -47,13 +48,13 @@ class Seeing:
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
-def with_recipe_flags(verb: Verb) -> Verb:
+def with_recipe_flags(verb: Verb, kind_of_recipe: type[AnyRecipe] = Recipe) -> Verb:
     """Give `verb`, in place of its `**flags`, one flag for each setting of a recipe. Only those typed arrive."""
     signature = inspect.signature(verb)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     groups: dict[str, Group] = {}
     flags = []
-    for setting in settings():
+    for setting in settings(kind_of_recipe):
         group = groups.setdefault(setting.table, Group(f"Recipe: {setting.table}", sort_key=len(groups)))
         annotation = _annotation(setting, group)
         kind = inspect.Parameter.KEYWORD_ONLY

@@ -201,6 +201,20 @@ def predicted_against_true(predicted_N: ArrayLike, true_N: ArrayLike, name: str)
         return figure
 
 
+def over_rows(rows: ArrayLike, values: Mapping[str, ArrayLike], name: str) -> Figure:
+    """Curves of one figure, called `name`, over the rows of a stream; the second one is the baseline."""
+    with style():
+        figure = Figure(figsize=(7, 2.8))
+        axes = figure.subplots()
+        for (label, value), color in zip(values.items(), (SAME, BASELINE), strict=True):
+            axes.plot(rows, value, color=color, label=label, linestyle="-" if color == SAME else "--")
+        axes.set(xlabel="Rows", ylabel=name[0].upper() + name[1:])
+        axes.grid(axis="y")
+        axes.margins(x=0.01)
+        axes.legend()
+        return figure
+
+
 def _line(i: int) -> dict[str, Any]:
     if i == 0:
         return {"color": SAME}

@@ -9,6 +9,7 @@ from torch import nn
 
 from firstsight.config import ModelConfig, Network, Preprocessing
 from firstsight.errors import RecipeError
+from firstsight.models.committee import CommitteeNetwork
 from firstsight.models.conv import conv_trunk
 from firstsight.models.embedding import EmbeddingHead, UnitLength
 from firstsight.models.facenet import DESIGNS, inception_trunk
@@ -89,6 +90,8 @@ def build_network(config: ModelConfig, *, seed: int = 0) -> nn.Module:
     Raises:
         RecipeError: no network of that name, or none for such inputs.
     """
+    if config.committee:
+        return CommitteeNetwork(config.committee, config.input_shape[0], len(config.outputs))
     network = config.network
     if network.name not in NETWORKS:
         raise RecipeError(f"There is no network {network.name!r}.", hint=f"Known: {', '.join(NETWORKS)}.")

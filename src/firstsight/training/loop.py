@@ -125,7 +125,7 @@ def fit(
     every = recipe.training.checkpoint_every
     threads = fitting_threads(network, len(first_plan[0]))
     rate_at = rate_at or partial(learning_rate_at, config=recipe.optimizer)
-    with torch.random.fork_rng(devices=[]), threads, _deferred_signals() as interrupted:
+    with torch.random.fork_rng(devices=[]), threads, deferred_signals() as interrupted:
         while place.epoch <= recipe.training.epochs and not _exhausted(place, recipe):
             plan = feed.plan(place.epoch)
             let_learn(network, weights, last_alone=is_frozen(recipe, place.epoch))
@@ -223,7 +223,7 @@ def _exhausted(place: Place, recipe: Recipe) -> bool:
 
 
 @contextmanager
-def _deferred_signals() -> Iterator[Callable[[], bool]]:
+def deferred_signals() -> Iterator[Callable[[], bool]]:
     """Let the update that is under way end before Ctrl-C or SIGTERM takes effect. A second one acts at once."""
     caught: list[int] = []
 

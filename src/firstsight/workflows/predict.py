@@ -1,11 +1,13 @@
 """What a trained model says of new examples: the `predict` verb. N examples, O outputs."""
 
+import contextlib
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,11 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from firstsight.atomic import write_atomically
+from firstsight.data.arrivals import RowReader
 from firstsight.data.files import ZipFiles, pictures_in_zip
 from firstsight.data.identities import find_pictures
 from firstsight.data.pictures import prepare, read_picture
+from firstsight.data.rows import Standardization
+from firstsight.data.streams import Offset, Source
 from firstsight.errors import DataError, ModelError, StorageError
-from firstsight.models.folder import Model
+from firstsight.models.folder import CONFIG, Model, find_model, load_model
 from firstsight.workflows.examples import outputs_of, read_idx_pictures, rows_as_inputs
 
 
@@ -76,6 +81,67 @@ def write_csv(predictions: Predictions, path: Path) -> None:
         write_atomically(path, to_csv(predictions).encode())
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.", hint="Name another --out.") from error
+
+
+class NewestModel:
+    """The model in a folder that a running stream writes anew now and then: at each look, its newest version.
+
+    Raises:
+        ModelError: there is none yet, or it makes embeddings or takes pictures.
+    """
+
+    def __init__(self, name: str, *, device: str = "cpu") -> None:
+        self._name, self._device = name, device
+        self._model = self._load()
+        self._seen = self._version()
+
+    def now(self) -> Model:
+        """The newest version; the one before it while a new one is put in its place."""
+        version = self._version()
+        if version not in (None, self._seen):
+            with contextlib.suppress(ModelError):
+                self._model, self._seen = self._load(), version
+        return self._model
+
+    def _load(self) -> Model:
+        model = load_model(self._name, device=self._device)
+        if model.config.columns is None:
+            raise ModelError(f"The model {self._name} takes no rows.", hint="Leave out --follow.")
+        return model
+
+    def _version(self) -> tuple[int, int] | None:
+        with contextlib.suppress(ModelError, OSError):
+            found = (find_model(self._name) / CONFIG).stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
+
+
+def predict_arrivals(
+    newest: NewestModel, source: Source, *, on_refused: Callable[[Offset, str], None]
+) -> Iterator[dict[str, Any]]:
+    """What the newest model says of each arrival, as it comes: `example`, its class and its score or its numbers, and
+    `model`, the identity of the version that said it."""
+    for arrival in source.arrivals(None):
+        if arrival is None:
+            continue
+        model = newest.now()
+        config = model.config
+        assert config.columns is not None
+        reader = RowReader("", classes=True, features=config.columns.features)
+        try:
+            if isinstance(arrival.record, str):
+                raise DataError(arrival.record)
+            row_1F = torch.tensor([reader.numbers(arrival.record)], dtype=torch.float64)
+        except DataError as error:
+            on_refused(arrival.offset, error.message)
+            continue
+        output_O = outputs_of(model, Standardization(config.columns.mean, config.columns.std).apply(row_1F))[0].tolist()
+        if config.task == "classification":
+            best = max(range(len(output_O)), key=output_O.__getitem__)
+            said: dict[str, Any] = {"class": config.outputs[best], "score": round(output_O[best], 6)}
+        else:
+            said = dict(zip(config.outputs, output_O, strict=True))
+        yield {"example": arrival.offset, **said, "model": model.identity}
 
 
 def _inputs(model: Model, data: str) -> tuple[list[str], Tensor]:

@@ -1,0 +1,111 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.live import Live
+from rich.table import Table
+
+from firstsight.cli.console import err, print_json, print_table
+from firstsight.cli.console import out as console
+from firstsight.cli.options import Json, with_recipe_flags
+from firstsight.config import StreamRecipe
+
+if TYPE_CHECKING:
+    from firstsight.workflows.stream import OnFigures, StreamRun
+
+
+@partial(with_recipe_flags, kind_of_recipe=StreamRecipe)
+def stream(
+    recipe: Annotated[Path | None, Parameter(help="A TOML recipe; without it all defaults.")] = None,
+    *,
+    out: Annotated[Path | None, Parameter(help="The run folder to write; without it nothing is kept.")] = None,
+    resume: Annotated[bool, Parameter(help="Go on from the last checkpoint: --resume --out OUT is enough.")] = False,
+    json: Json = False,
+    **flags: Any,
+) -> int:
+    """Learn from data as they arrive: each is predicted first, then learned.
+
+    Beside the accuracy so far stands that of saying the last label again, which is hard to beat where labels come in
+    runs. Ctrl-C or SIGTERM end it with a checkpoint, the model and a report.
+
+    Example: firstsight stream --source weather.csv --target rain --out runs/weather
+    """
+    from firstsight.recipes import read_recipe, with_flags
+    from firstsight.workflows.stream import recipe_of_stream, stream
+
+    given = {flag: value for flag, value in flags.items() if value is not None}
+    if recipe is not None:
+        begun = read_recipe(recipe, StreamRecipe)
+    else:
+        begun = recipe_of_stream(out) if resume and out else StreamRecipe()
+    with _live(quiet=json) as on_figures:
+        run = stream(
+            None, with_flags(begun, **given), out=out, resume=resume, on_figures=on_figures, on_warning=_warn
+        )  # fmt: skip
+    if json:
+        print_json(run.to_json())
+    else:
+        _show(run)
+    return 0
+
+
+def _show(run: "StreamRun") -> None:
+    from firstsight.evaluation import prequential
+
+    found = prequential.table(run.figures)
+    print_table(found.columns, found.rows, title="Each arrival predicted, then learned")
+    console.print(f"{found.caption} {run.figures['rows_per_second']:,.0f} a second.", markup=False)
+    if run.figures["refused"]:
+        where = f": {run.folder / 'dead-letter.jsonl'}" if run.folder else ", and kept nowhere without --out"
+        console.print(f"{run.figures['refused']:,} refused{where}", markup=False)
+    if run.folder is None:
+        return
+    console.print(f"report: {run.folder / 'report.html'}", markup=False)
+    console.print(f"next:   firstsight predict --data DATA --model {run.folder}", markup=False)
+
+
+def _warn(warning: str) -> None:
+    err.print(warning, style="yellow", markup=False)
+
+
+@contextmanager
+def _live(*, quiet: bool) -> Iterator["OnFigures"]:
+    """The figures as they change: a table on a terminal, a line for each tenfold of rows in a pipe."""
+    if quiet:
+        yield lambda figures: None
+    elif err.is_terminal:
+        with Live(console=err, transient=True) as live:
+            yield lambda figures: live.update(_table(figures))
+    else:
+        yield _on_lines()
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    from firstsight.evaluation import prequential
+
+    found = prequential.table(figures)
+    grid = Table(title=f"{figures['rows']:,} rows, {figures['rows_per_second']:,.0f} a second", title_justify="left")
+    for i, column in enumerate(found.columns):
+        grid.add_column(column, justify="left" if i == 0 else "right")
+    for row in found.rows:
+        grid.add_row(*row)
+    return grid
+
+
+def _on_lines() -> "OnFigures":
+    due = 1
+
+    def show(figures: dict[str, Any]) -> None:
+        nonlocal due
+        if figures["rows"] < due:
+            return
+        due = 10 ** len(str(figures["rows"]))
+        name = "accuracy" if "accuracy" in figures else "mae"
+        beside = f"no_change_{name}"
+        words = f"{name} {figures[name]:.4g}  no-change {figures[beside]:.4g}"
+        err.print(f"{figures['rows']:,} rows  {words}  {figures['rows_per_second']:,.0f} rows/s", markup=False)
+
+    return show

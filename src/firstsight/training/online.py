@@ -1,0 +1,234 @@
+"""Learning from what arrives: SGD on the summed loss, where the number of examples n is never known.
+
+The loss is the plain sum C = ½ Σ ‖L(x) − o‖² (2-1 without n), or the cross-entropy of a softmax, whose gradient at the
+outputs is L(x) − o as well. Without n there is no mean to take, so the learning rate η belongs to an example: a batch
+of B moves the weights by the sum of B gradients, which to first order in η is what B single examples would have done.
+Each weight's rate is η / √(Σ g² so far) (AdaGrad, Duchi et al. 2011), and that sum too is taken over the gradients g of
+the single examples, not over those of batches: the steps do not depend on how arrivals fall into batches.
+
+Nobody can tune η on a stream that has not come yet, so several networks learn side by side, with different rates and
+different views of a row: the row; its changes as well; the labels before it as well. Beside each goes the slow average
+of its weights (Polyak and Juditsky 1992), beside all of them the no-change prediction, that the last label repeats.
+What is predicted is their mean, weighted by exp(−recent quadratic loss) (Vovk 1990).
+
+This is not the loop of loop.py: there are no epochs, no plan of batches and no end, the number of outputs grows, and a
+step of a hundred microseconds has no room for autograd. The networks of all rates and views are one array, so that
+NumPy goes through all of them at once; tests/training/test_online.py holds their gradient against autograd's.
+
+B rows, F features, I inputs, E networks, M members (networks, averages, no-change), H hidden, O outputs.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.config import Committee, Learner
+from firstsight.errors import TrainingError
+from firstsight.models.committee import PER_FEATURE, PER_LABEL, input_count
+from firstsight.training.context import Arrays, Context, Floats
+
+Float32s = NDArray[np.float32]
+SMOOTH = 1e-2
+"""Added to the sum of squared gradients: the first step of a weight is not all of its rate."""
+WORST = 4.0
+"""Squared error ‖L(x) − o‖² of one example that no longer lowers a member's weight: an outlier condemns nobody."""
+
+
+class Forward(NamedTuple):
+    """What the networks made of inputs, kept for the gradient. `output_MBO` ends with the no-change prediction."""
+
+    x_EBI: Float32s
+    last_EBK: Float32s
+    output_MBO: Float32s
+    mixed_BO: Float32s
+
+
+class OnlineLearner:
+    """The committee while it learns. `classes`: its outputs are classes, else numbers in standard deviations.
+
+    Example:
+        >>> learner = OnlineLearner(Learner(), features=1, outputs=2, classes=True)
+        >>> x_BI = learner.context.inputs(np.array([[0.0], [1.0]]), one_hot([0, 1], 2), np.array([0, 1]))
+        >>> learner.learn(one_hot([0, 1], 2), learner.forward(x_BI))
+        >>> learner.forward(x_BI).mixed_BO.argmax(1)
+        array([0, 1])
+    """
+
+    def __init__(self, config: Learner, *, features: int, outputs: int, classes: bool) -> None:
+        self.config = config
+        self.features = features
+        self.classes = classes
+        self.softmax = classes and config.loss != "quadratic"
+        self.views = _views(features) if config.temporal else _views(features)[:1]
+        self.context = Context(features, outputs)
+        self.examples = 0
+        self.rate_E11 = np.tile(np.array(config.rates, np.float32), len(self.views))[:, None, None]
+        networks, inputs = len(self.rate_E11), input_count(features, outputs)
+        self.view_EI = self._view(inputs)
+        self.hidden_MIH = np.zeros((2 * networks, 0, config.hidden), np.float32)
+        self.last_MKO = np.zeros((2 * networks, config.hidden, outputs), np.float32)
+        self.hidden_square_EIH = np.zeros((networks, 0, config.hidden), np.float32)
+        self.last_square_EKO = np.zeros((networks, config.hidden, outputs), np.float32)
+        self.loss_M = np.zeros(2 * networks + 1)
+        if not config.temporal:
+            self.loss_M[-1] = np.inf
+        self._add_inputs(inputs)
+
+    @property
+    def outputs(self) -> int:
+        return int(self.last_MKO.shape[2])
+
+    @property
+    def member_weights(self) -> Floats:
+        """How much each member counts."""
+        weight_M = np.exp(self.loss_M.min() - self.loss_M)
+        return np.asarray(weight_M / weight_M.sum())
+
+    def forward(self, x_BI: Float32s) -> Forward:
+        """What is predicted of inputs; those that were made when there were fewer outputs are filled up."""
+        if x_BI.shape[1] < self.view_EI.shape[1]:
+            x_BI = np.pad(x_BI, ((0, 0), (0, self.view_EI.shape[1] - x_BI.shape[1])))
+        networks = len(self.view_EI)
+        x_EBI = x_BI * self.view_EI[:, None]
+        hidden_EBH = np.maximum(x_EBI @ self.hidden_MIH[:networks], 0)
+        slow_EBH = np.maximum(x_EBI @ self.hidden_MIH[networks:], 0)
+        last_EBK = np.concatenate([hidden_EBH, x_EBI], 2)
+        output_MBO = np.empty((2 * networks + 1, len(x_BI), self.outputs), np.float32)
+        np.matmul(last_EBK, self.last_MKO[:networks], out=output_MBO[:networks])
+        np.matmul(np.concatenate([slow_EBH, x_EBI], 2), self.last_MKO[networks:], out=output_MBO[networks:-1])
+        if self.softmax and self.outputs:
+            output_MBO[:-1] = _softmax(output_MBO[:-1])
+        first_label = 1 + PER_FEATURE * self.features
+        output_MBO[-1] = x_BI[:, first_label::PER_LABEL]
+        weight_M = self.member_weights.astype(np.float32)
+        mixed_BO = (weight_M @ output_MBO.reshape(len(weight_M), -1)).reshape(output_MBO.shape[1:])
+        return Forward(x_EBI, last_EBK, output_MBO, mixed_BO)
+
+    def learn(self, target_BO: Float32s, seen: Forward) -> None:
+        """One step on the summed loss.
+
+        Args:
+            target_BO: one-hot classes, or standardized numbers.
+            seen: of these examples, by the weights as they are.
+
+        Raises:
+            TrainingError: the loss is not finite; the weights are left as they were.
+        """
+        square_MB = np.square(seen.output_MBO - target_BO).sum(2)
+        if not np.isfinite(square_MB).all():
+            raise TrainingError(
+                f"The loss is not finite after {self.examples:,} examples.",
+                hint="Lower --rates, or look for broken values in the stream.",
+            )
+        count = len(target_BO)
+        self.loss_M *= self.config.memory**count
+        self.loss_M += np.minimum(square_MB, WORST).sum(1)
+        self._step(seen, target_BO)
+        self.examples += count
+
+    def add_output(self) -> None:
+        """A class that was not known before: it gets a zero in all that was, and inputs for its own labels."""
+        self.context.add_output()
+        self._add_output()
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go back to earlier weights, but not to what was known of rows and labels then."""
+        outputs = self.outputs
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, arrays[name].copy())
+        while self.outputs < outputs:
+            self._add_output()
+
+    def _add_output(self) -> None:
+        self.last_MKO = np.pad(self.last_MKO, ((0, 0), (0, 0), (0, 1)))
+        self.last_square_EKO = np.pad(self.last_square_EKO, ((0, 0), (0, 0), (0, 1)))
+        self._add_inputs(PER_LABEL)
+
+    def faster(self, times: float) -> None:
+        """Raise each weight's rate by forgetting squared gradients; the rates fall again as examples come."""
+        self.hidden_square_EIH /= times * times
+        self.last_square_EKO /= times * times
+
+    def arrays(self) -> Arrays:
+        """Everything that it has learned and remembers."""
+        own = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return own | self.context.arrays() | {"examples": np.array(self.examples)}
+
+    def load(self, arrays: Arrays) -> None:
+        """Go on from there, bit for bit."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, arrays[name])
+        self.examples = int(arrays["examples"])
+        self.context.load(arrays)
+
+    def for_model(self) -> tuple[Committee, Arrays]:
+        """The network of models/committee.py that predicts as this does now, as its settings and its buffers."""
+        context = self.context
+        config = Committee(networks=len(self.view_EI), hidden=self.config.hidden, classes=self.softmax)
+        return config, {
+            "hidden_MIH": self.hidden_MIH, "last_MKO": self.last_MKO, "view_EI": self.view_EI,
+            "weight_M": self.member_weights, "row_F": context.row_F, "rows_SF": context.rows_SF,
+            "labels_OT": context.labels_now, "no_change_O": context.last_label,
+        }  # fmt: skip
+
+    def _step(self, seen: Forward, target_BO: Float32s) -> None:
+        networks, units = len(self.view_EI), self.config.hidden
+        error_EBO: Float32s = seen.output_MBO[:networks] - target_BO
+        back_EBH: Float32s = error_EBO @ self.last_MKO[:networks, :units].swapaxes(1, 2)
+        back_EBH *= seen.last_EBK[:, :, :units] > 0
+        self._move(self.hidden_MIH, self.hidden_square_EIH, seen.x_EBI, back_EBH)
+        self._move(self.last_MKO, self.last_square_EKO, seen.last_EBK, error_EBO)
+
+    def _move(self, weights: Float32s, squares: Float32s, input_EBK: Float32s, error_EBO: Float32s) -> None:
+        """w <- w − η Σ g / √(Σ g² so far), of weights between these inputs and these errors; then the slow average."""
+        input_EKB = input_EBK.swapaxes(1, 2)
+        networks, count = len(squares), input_EBK.shape[1]
+        squares += np.square(input_EKB) @ np.square(error_EBO)
+        step = input_EKB @ error_EBO
+        step /= np.sqrt(squares + np.float32(SMOOTH))
+        step *= self.rate_E11
+        weights[:networks] -= step
+        toward = weights[:networks] - weights[networks:]
+        toward *= np.float32(1 - self.config.average**count)
+        weights[networks:] += toward
+
+    def _add_inputs(self, count: int) -> None:
+        """Weights of further inputs, drawn by the seed and by how many there were; all others stay."""
+        networks = len(self.rate_E11)
+        before = self.hidden_MIH.shape[1]
+        self.view_EI = self._view(before + count)
+        generator = np.random.default_rng([self.config.seed, before])
+        fan_E11 = np.maximum(self.view_EI.sum(1), 1)[:, None, None]
+        drawn = generator.normal(size=(networks, count, self.config.hidden)) / np.sqrt(fan_E11)
+        if not before:
+            drawn[:, 0] = generator.uniform(-0.5, 0.5, size=(networks, self.config.hidden))  # the biases
+        more = np.tile(drawn.astype(np.float32), (2, 1, 1))
+        self.hidden_MIH = np.concatenate([self.hidden_MIH, more], 1)
+        self.hidden_square_EIH = np.pad(self.hidden_square_EIH, ((0, 0), (0, count), (0, 0)))
+        self.last_MKO = np.pad(self.last_MKO, ((0, 0), (0, count), (0, 0)))
+        self.last_square_EKO = np.pad(self.last_square_EKO, ((0, 0), (0, count), (0, 0)))
+
+    def _view(self, inputs: int) -> Float32s:
+        """Which inputs each network sees: a one or a zero."""
+        seen = [np.arange(inputs) < (inputs if view is None else view) for view in self.views]
+        return np.repeat(np.array(seen, np.float32), len(self.config.rates), axis=0)
+
+
+def _views(features: int) -> list[int | None]:
+    """How many of the inputs each view has: the row, its changes, and all with the labels before it."""
+    return [1 + features, 1 + PER_FEATURE * features, None]
+
+
+def _softmax(logit_MBO: Float32s) -> Float32s:
+    exp_MBO = np.exp(logit_MBO - logit_MBO.max(2, keepdims=True))
+    exp_MBO /= exp_MBO.sum(2, keepdims=True)
+    return np.asarray(exp_MBO)
+
+
+def one_hot(labels_B: Sequence[int] | NDArray[np.int64], outputs: int) -> Float32s:
+    """B x O: a one for each label."""
+    return np.eye(outputs, dtype=np.float32)[np.asarray(labels_B, np.int64)]

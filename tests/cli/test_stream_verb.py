@@ -1,0 +1,53 @@
+"""`firstsight stream` as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typed import Type
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,which\n" + "".join(f"{i % 7},{i % 5},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(400)))
+    return path
+
+
+def test_json_ends_with_one_object(type: Type, table: Path) -> None:
+    answer = type("stream", "--source", table, "--target", "which", "--json")
+    assert answer.code == 0, answer.err
+    (line,) = answer.out.splitlines()
+    found = json.loads(line)
+    assert found["accuracy"] > 0.9
+    assert found["rows"] == 400
+    assert found["rows_per_second"] > 0
+
+
+def test_a_run_is_shown_resumed_and_used(type: Type, table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shown = type("stream", "--source", table, "--target", "which", "--out", run, "--window", 100)
+    assert shown.code == 0, shown.err
+    assert "no change accuracy" in shown.out
+    assert "400 arrivals, each predicted before it was learned" in shown.out
+    assert f"report: {run / 'report.html'}" in shown.out
+    assert "rows  accuracy" in shown.err
+    again = type("stream", "--source", table, "--target", "which", "--out", run)
+    assert (again.code, "--resume" in again.err) == (2, True)
+    with table.open("a") as file:
+        file.write("6,1,yes\n1,1\n")
+    resumed = type("stream", "--resume", "--out", run)
+    assert resumed.code == 0, resumed.err
+    assert "401 arrivals" in resumed.out
+    assert f"1 refused: {run / 'dead-letter.jsonl'}" in resumed.out
+    said = type("predict", "--model", run, "--data", table)
+    assert said.code == 2, "a ragged row is refused there"
+    assert type("predict", "--model", run, "--data", table, "--follow", "--out", "x.csv").code == 2
+
+
+def test_what_is_wrong_is_said_in_a_sentence(type: Type, table: Path) -> None:
+    assert "There is no drift" not in type("stream", "--source", table, "--target", "which", "--drift", "so").out
+    missing = type("stream", "--source", table, "--target", "rain")
+    assert missing.code == 2
+    assert "The first 100 arrivals were all refused; the last: The column rain is missing." in missing.err
+    assert "It has a, b, which." in missing.err
