@@ -1,5 +1,6 @@
 // What the door says to each answer, and what to do next.
 
+import { keyOf } from "./decision.js";
 import { h, icon } from "./dom.js";
 import { hasText } from "./i18n.js";
 import { errorNotice } from "./shell.js";
@@ -15,8 +16,8 @@ export function acceptedView(entry, role, { undo, confirm }) {
         h("button", { type: "button", id: "not-me", t: "not_me", on: { click: () => undo(entry) } }),
         operator ? h("button", { type: "button", id: "confirm", t: "confirm", on: { click: () => confirm(entry) } }) : null));
   }
-  const reason = decision.distance === null ? "nobody" : verdict;
-  return view(verdict, "no", `door_${reason}`, null,
+  const reason = keyOf(decision, verdict);
+  return view(reason, "no", `door_${reason}`, null,
     h("p", { t: [`door_${reason}_do`, decision.nearest, decision.runner_up] }),
     reason === "unknown" ? h("p", { class: "soft", t: operator ? "door_operator" : "door_ask" }) : null);
 }

@@ -5,7 +5,7 @@ import { text } from "./i18n.js";
 
 const WIDTH = 420;
 const HEIGHT = 300;
-const LEFT = 44;
+const LEFT = 62;
 const BOTTOM = 36;
 const TOP = 12;
 const RIGHT = 10;
@@ -26,7 +26,7 @@ function frame(label, { x, y, xTitle, yTitle }) {
       word(content, { x: LEFT - 7, y: up(portion) + 4, "text-anchor": "end" })]).flat(),
     svg("line", { class: "axis", x1: across(0), x2: across(1), y1: up(0), y2: up(0) }),
     word(xTitle, { x: across(0.5), y: HEIGHT - 2, "text-anchor": "middle" }),
-    yTitle ? word(yTitle, { x: -up(0.5), y: 11, transform: "rotate(-90)", "text-anchor": "middle" }) : null);
+    yTitle ? word(yTitle, { x: -up(0.5), y: 12, transform: "rotate(-90)", "text-anchor": "middle" }) : null);
 }
 
 const path = (points) => points.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");

@@ -1,21 +1,24 @@
 // The door: one touch is one check-in.
 
+import { acceptedView, refusedView, waitingView } from "./answers.js";
 import { postJson } from "./api.js";
+import { keyOf } from "./decision.js";
 import { $, h, icon, show } from "./dom.js";
 import { say, text } from "./i18n.js";
 import { takePictures } from "./pictures.js";
 import { Queue, willRetry } from "./queue.js";
 import { announce, showError, start } from "./shell.js";
 import { Stage } from "./stage.js";
-import { acceptedView, refusedView, waitingView } from "./answers.js";
 
 const SHOWN = 12_000; // ms that an answer stays: the next person should not see it
+const STILL = 5_000; // ms that the picture stays which was judged
 const SHOWN_LATE = 5; // answers to what was kept, the last ones
 
 const stage = new Stage();
 let queue;
 let role;
 let clearing = 0;
+let releasing = 0;
 let busy = false;
 
 start(async (session) => {
@@ -45,14 +48,15 @@ async function checkIn(direction) {
     return;
   }
   setBusy(true);
+  clearTimeout(releasing);
   const picture = await stage.take();
   const at = new Date();
   stage.freeze(picture, []);
   $("#answer").replaceChildren(h("p", { class: "soft looking", t: "looking" }));
   try {
     const entry = await queue.checkIn(picture, direction);
-    stage.freeze(picture, entry.faces ?? [], entry.verdict);
-    answer(acceptedView(entry, role, { undo, confirm }), "checkin_said", entry);
+    stage.freeze(picture, entry.decision.boxes ?? [], entry.verdict);
+    answer(acceptedView(entry, role, { undo, confirm }), "checkin_said", entry, keyOf(entry.decision, entry.verdict));
   } catch (error) {
     if (willRetry(error)) {
       answer(waitingView(at, direction), "kept_said");
@@ -70,10 +74,12 @@ function answer(view, ...said) {
   announce(...said);
   clearTimeout(clearing);
   clearing = setTimeout(clear, SHOWN);
+  clearTimeout(releasing);
+  releasing = setTimeout(() => stage.release(), STILL);
 }
 
 function clear() {
-  clearTimeout(clearing);
+  for (const timer of [clearing, releasing]) clearTimeout(timer);
   $("#answer").replaceChildren();
   stage.release();
 }

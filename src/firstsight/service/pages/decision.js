@@ -6,22 +6,25 @@ import { announce } from "./shell.js";
 
 const WIDTH = 420;
 const LINE = 44; // where the line runs, from the top
-const SIGN = { match: "yes", unknown: "no", ambiguous: "no", different: "no" };
 
 // The verdict with its scale; `kind` names the texts: "draw" speaks of drawings, "door" of people.
 export function decisionView(decision, kind) {
-  const key = decision.distance === null ? "nobody" : decision.decision;
+  const key = keyOf(decision);
   const name = decision.decision === "match" ? decision.name : null;
-  return h("div", { class: `verdict ${decision.decision}` },
-    h("p", { class: "kind" }, icon(SIGN[decision.decision]), h("span", { t: `${kind}_${key}` })),
+  return h("div", { class: `verdict ${key}` },
+    h("p", { class: "kind" }, icon(decision.decision === "match" ? "yes" : "no"), h("span", { t: `${kind}_${key}` })),
     name ? h("p", { class: "name" }, name) : null,
     name ? null : h("p", { t: [`${kind}_${key}_do`, decision.nearest, decision.runner_up] }),
     scale(decision), figures(decision));
 }
 
 export function announceDecision(decision, kind) {
-  const key = decision.distance === null ? "nobody" : decision.decision;
-  announce("decision_said", `${kind}_${key}`, decision);
+  announce("decision_said", `${kind}_${keyOf(decision)}`, decision);
+}
+
+// What the texts call a decision, or the verdict of an operator.
+export function keyOf({ decision, distance }, verdict = decision) {
+  return verdict === "unknown" && distance === null ? "nobody" : verdict.replaceAll(" ", "_");
 }
 
 function figures(decision) {

@@ -1,7 +1,7 @@
 // Draw a symbol once, name it, draw it again: it is known.
 
 import { get, postForm } from "./api.js";
-import { announceDecision, decisionView } from "./decision.js";
+import { announceDecision, decisionView, keyOf } from "./decision.js";
 import { $, h, icon, show } from "./dom.js";
 import { enroll } from "./enroll.js";
 import { say } from "./i18n.js";
@@ -53,6 +53,7 @@ function changed() {
   clearTimeout(waiting);
   asking?.abort();
   elements.answer.replaceChildren();
+  $("#pad-answer").replaceChildren();
   if (!nothing && known) waiting = setTimeout(ask, PAUSE);
   showSteps();
 }
@@ -74,6 +75,7 @@ async function ask() {
   try {
     const decision = await postForm("/v1/identify", { picture: await current() }, { signal });
     elements.answer.replaceChildren(decisionView(decision, "draw"));
+    showOnPad(decision);
     announceDecision(decision, "draw");
     say($("#name-label"), decision.decision === "match" ? "name_other" : "name_it");
   } catch (error) {
@@ -81,6 +83,13 @@ async function ask() {
     elements.answer.replaceChildren();
     showError(elements.answer, error);
   }
+}
+
+// On a phone the answer stands below the fold: its gist is shown on the pad.
+function showOnPad(decision) {
+  const match = decision.decision === "match";
+  $("#pad-answer").className = keyOf(decision);
+  $("#pad-answer").replaceChildren(icon(match ? "yes" : "no"), match ? decision.name : h("span", { t: `draw_${keyOf(decision)}` }));
 }
 
 async function remember(event) {
@@ -94,11 +103,12 @@ async function remember(event) {
   const name = elements.name.value.trim();
   await enroll({ name, picture: await current() }, elements.outcome, async () => {
     taught = true;
+    known += 1;
     elements.name.value = "";
     forgetPicture();
-    await listKnown();
-    pad.clear();
+    pad.clear(); // at once: who draws on already loses nothing
     say($("#name-label"), "name_it");
+    await listKnown();
   });
 }
 

@@ -19,7 +19,7 @@ export async function enroll(what, outcome, done) {
     done(answer);
   } catch (error) {
     const again = (change) => enroll({ ...what, ...change }, outcome, done);
-    outcome.replaceChildren(badNews(error, what, again));
+    outcome.replaceChildren(badNews(error, { name, to }, again));
     outcome.querySelector("button")?.focus();
   }
 }

@@ -10,7 +10,7 @@ import { announce, openDialog, showError } from "./shell.js";
 export function whoCell({ verdict, name, forgotten }) {
   if (forgotten) return h("span", { class: "soft", t: "who_forgotten" });
   if (verdict === "match") return h("span", {}, name);
-  return h("span", { class: `chip ${verdict === "ambiguous" ? "maybe" : "no"}`, t: `who_${verdict}` });
+  return h("span", { class: `chip ${verdict === "ambiguous" ? "maybe" : "no"}`, t: `who_${verdict.replaceAll(" ", "_")}` });
 }
 
 // Shows an entry; `changed(entry)` is called where an operator said something.

@@ -20,7 +20,7 @@ start(async () => {
     tile("tile_people", model.people), tile("tile_templates", templates),
     tile("tile_threshold", model.threshold === null ? "–" : text("figure", model.threshold)), tile("tile_model", model.name));
   showFacts(calibration);
-  const { curves } = model;
+  const curves = model.curves && trimmed(model.curves);
   show($("#curves"), Boolean(curves));
   show($("#no-curves"), !curves);
   if (curves) showCurves(curves);
@@ -44,8 +44,15 @@ function showFacts(calibration) {
       fact("fact_version", h("code", {}, calibration.version)),
     ] : []),
     ...(model.spread ? [fact("fact_spread", h("span", { t: ["figure", model.spread] }))] : []),
-    fact("fact_words", ...(model.promise ?? []).map((sentence) => h("p", { lang: "en" }, sentence))),
   ].flat());
+  $("#words").replaceChildren(...model.promise.map((sentence) => h("p", {}, sentence)));
+}
+
+// Without the thresholds at which everybody is let in: nothing changes there any more.
+function trimmed(curves) {
+  const all = curves.far.findIndex((share) => share > 0.9999);
+  const end = all < 0 ? curves.far.length : Math.max(all + 1, curves.same.findLastIndex((count) => count > 0) + 1);
+  return Object.fromEntries(Object.entries(curves).map(([name, value]) => [name, Array.isArray(value) ? value.slice(0, end) : value]));
 }
 
 function showCurves(curves) {
@@ -58,10 +65,10 @@ function showCurves(curves) {
   show($("#reset"), model.threshold !== null);
   say($("#cost-lead"), `cost_lead_${curves.source}`, curves.identities, curves.same_pairs, curves.different_pairs);
   const draw = () => {
-    charts = [histogram(curves), ...(curves.frr ? [rocChart(curves)] : [])];
+    charts = [histogram(curves), ...(curves.frr?.length ? [rocChart(curves)] : [])];
     $("#histogram").replaceChildren(charts[0].chart);
-    show($("#roc").closest("figure"), Boolean(curves.frr));
-    if (curves.frr) $("#roc").replaceChildren(charts[1].chart);
+    show($("#roc").closest("figure"), Boolean(curves.frr?.length));
+    if (curves.frr?.length) $("#roc").replaceChildren(charts[1].chart);
     showTable(curves, measured);
     showCost(curves, Number(slider.value));
   };
@@ -76,9 +83,16 @@ function showCost(curves, index) {
   $("#slider").setAttribute("aria-valuetext", text("figure", threshold[index]));
   const cost = (title, value, note) => h("div", {}, h("p", { class: "soft", t: title }), h("p", { class: "big", t: value }), h("p", { class: "small soft", t: note }));
   $("#costs").replaceChildren(
-    cost("cost_strangers", ["one_in", far[index]], ["cost_strangers_note", farBound[index], model.templates]),
-    frr ? cost("cost_right", ["share", frr[index]], ["cost_right_note", low[index], high[index]]) : "");
+    cost("cost_strangers", ["one_in", far[index]], ["cost_strangers_note", farBound[index], model.templates, boundHere(threshold[index], farBound[index])]),
+    frr?.length ? cost("cost_right", ["share", frr[index]], ["cost_right_note", low[index], high[index]]) : "");
   for (const { mark } of charts) mark(index);
+}
+
+// The most, 95 % sure, that the share of strangers let in before all templates is: as many times as one to one, or what
+// the calibration found for no fewer templates and no lower a threshold.
+function boundHere(threshold, oneToOne) {
+  const found = (model.calibration?.steps ?? []).filter((step) => step.size >= model.templates && step.threshold >= threshold);
+  return Math.min(1, oneToOne * model.templates, ...found.map(({ bound }) => bound));
 }
 
 function showTable({ threshold, far, frr }, measured) {
@@ -89,7 +103,7 @@ function showTable({ threshold, far, frr }, measured) {
     h("caption", { class: "hidden-visually", t: "as_table" }),
     h("thead", {}, h("tr", {}, ...["threshold", "strangers_in", "right_out"].map((t) => h("th", { scope: "col", class: "number", t })))),
     h("tbody", {}, rows.map((index) => h("tr", {},
-      h("th", { scope: "row", class: "number", t: ["figure", threshold[index]] }), cell(["share", far[index]]), frr ? cell(["share", frr[index]]) : h("td")))));
+      h("th", { scope: "row", class: "number", t: ["figure", threshold[index]] }), cell(["share", far[index]]), frr?.length ? cell(["share", frr[index]]) : h("td")))));
 }
 
 function nearestIndex(values, value) {

@@ -45,9 +45,11 @@ async function list(after) {
   if (after) cards[0]?.querySelector("button").focus();
   ({ next } = found);
   show($("#more"), next !== null);
-  show($("#empty"), found.total === 0);
+  const shown = $("#people").children.length;
+  show($("#empty"), shown === 0);
   say($("#empty-text"), search ? "nobody_found" : "nobody_yet", search);
-  say($("#total"), search ? "people_found" : "people_total", found.total);
+  if (search) say($("#total"), "people_found", shown, next !== null);
+  else say($("#total"), "people_total", found.total);
 }
 
 function card(person) {

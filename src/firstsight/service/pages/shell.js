@@ -79,14 +79,13 @@ export function announce(key, ...values) {
   setTimeout(() => say(said, key, ...values), SPOKEN_ANEW);
 }
 
-// What went wrong, and what to do next: in the page's language where the error is a known one, else as the server said.
+// What went wrong, and what to do next: as the server said it, in English; in other languages by its code.
 export function errorNotice(error) {
   if (!error.code) console.error(error);
-  const known = hasText(`error_${error.code}`) ? `error_${error.code}` : null;
-  const own = language() === "en" && error.code !== "away" ? null : known;
-  const title = h("strong", own ? { t: own } : {}, own ? null : error.message);
-  const hint = hasText(`hint_${error.code}`) ? h("p", { t: `hint_${error.code}` }) : language() === "en" && error.hint ? h("p", {}, error.hint) : null;
-  return h("div", { class: "notice no", role: "alert" }, title, hint);
+  const known = hasText(`error_${error.code}`) ? error.code : hasText("error_failed") ? "failed" : null;
+  const title = known ? h("strong", { t: `error_${known}` }) : h("strong", {}, error.message);
+  const hint = known ? hasText(`hint_${known}`) && h("p", { t: `hint_${known}` }) : error.hint && h("p", {}, error.hint);
+  return h("div", { class: "notice no", role: "alert" }, title, hint || null);
 }
 
 export function showError(container, error) {
@@ -97,9 +96,10 @@ export function showError(container, error) {
 // A dialog with a title; `build(close)` gives its content. It is gone from the page once closed.
 export function openDialog(title, build) {
   const close = () => dialog.close();
-  const heading = h("h2", { id: "dialog-title", t: title });
+  const id = `dialog-title-${document.querySelectorAll("dialog").length}`; // one may open above another
+  const heading = h("h2", { id, t: title });
   const cross = h("button", { type: "button", class: "quiet", label: "close", on: { click: close } }, icon("close"));
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title", on: { close: () => dialog.remove() } });
+  const dialog = h("dialog", { "aria-labelledby": id, on: { close: () => dialog.remove() } });
   dialog.append(h("div", { class: "stack" }, h("header", {}, heading, cross), ...[build(close, dialog)].flat()));
   document.body.append(dialog);
   dialog.showModal();

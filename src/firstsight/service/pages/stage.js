@@ -36,18 +36,18 @@ export class Stage {
 
   // What is to be judged now.
   async take() {
-    const picture = this.#picture ?? (await snap($("#video")));
-    this.#picture = null;
-    return picture;
+    return this.#picture ?? snap($("#video"));
   }
 
-  // Show a picture in place of the camera; each face is [x, y, width, height] in shares of the picture.
-  freeze(picture, faces, found = "known") {
+  // Show a picture in place of the camera, with the faces found in it: [left, top, right, bottom] in its pixels.
+  freeze(picture, boxes, verdict = "") {
     const image = h("img", { src: URL.createObjectURL(picture), alt: "" });
-    const boxes = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" },
-      faces.map(([x, y, width, height]) => svg("rect", { class: found, x: 100 * x, y: 100 * y, width: 100 * width, height: 100 * height, rx: 1.5 })));
+    const frame = svg("svg", { "aria-hidden": "true", class: verdict === "match" ? "match" : "" },
+      boxes.map(([left, top, right, bottom]) => svg("rect", { x: left, y: top, width: right - left, height: bottom - top, rx: (right - left) / 12 })));
+    image.addEventListener("load", () => frame.setAttribute("viewBox", `0 0 ${image.naturalWidth} ${image.naturalHeight}`));
+    const chosen = this.#picture === picture || !this.#live;
     this.#drop();
-    $("#still").replaceChildren(h("div", { class: this.#live && !this.#picture ? "mirrored" : "" }, image, boxes));
+    $("#still").replaceChildren(h("div", { class: chosen ? "" : "mirrored" }, image, frame));
     show($("#still"), true);
   }
 

@@ -1,0 +1,83 @@
+"""What holds for every page: languages, screens, contrast, no scripts but the server's."""
+
+import pytest
+from drawings import SHAPES, by_another_hand, draw
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("/", "/people.html", "/model.html", "/check-in.html", "/log.html", "/sign-in.html")
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+LARGE_ENOUGH = 44  # CSS pixels, for a finger
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(path, scheme, known, open_page, accessible):
+    accessible(open_page(known.address + path, color_scheme=scheme))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_on_a_phone_nothing_is_cut_off_and_fingers_find_what_they_seek(path, known, open_page, accessible):
+    page = open_page(known.address + path, locale="zh-CN", **PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    small = page.evaluate(
+        """(least) => [...document.querySelectorAll("button, a[href], input, label.button, summary")]
+            .filter((each) => each.checkVisibility() && !each.closest(".skip, .hidden-visually, .segmented, label.check"))
+            .map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect().height])
+            .filter(([, height]) => height < least)""",
+        LARGE_ENOUGH,
+    )
+    assert [each for each in small if "brand" not in each[0]] == []
+    accessible(page)
+
+
+def test_on_a_phone_the_answer_stands_on_the_pad(known, open_page, screenshot):
+    page = open_page(known.address, locale="zh-CN", **PHONE)
+    draw(page, by_another_hand(SHAPES["moon"]))
+    page.locator("#pad-answer", has_text="moon").wait_for()
+    screenshot(page, "draw-phone-zh")
+
+
+def test_the_language_is_the_browsers_and_switches_without_losing_the_drawing(known, open_page):
+    page = open_page(known.address, locale="zh-CN")
+    assert page.locator("h1").inner_text() == "画一次，就认得。"
+    assert page.locator("html").get_attribute("lang") == "zh-Hans"
+    draw(page, SHAPES["star"])
+    page.locator("#answer", has_text="这是").wait_for()
+    page.get_by_role("button", name="English").click()
+    assert page.locator("h1").inner_text() == "Draw it once. It is known."
+    assert "This is" in page.locator("#answer").inner_text()
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.locator("html").get_attribute("lang") == "en"  # it is remembered
+
+
+def test_both_languages_have_every_text_and_pages_ask_for_no_other(known, open_page):
+    page = open_page(known.address)
+    en, zh = page.evaluate(
+        """Promise.all([import("/messages.en.js"), import("/messages.zh.js")])
+            .then(([{ en }, { zh }]) => [Object.keys(en), Object.keys(zh)])"""
+    )
+    assert not set(en) - set(zh)
+    assert all(key.startswith(("error_", "hint_", "place_")) for key in set(zh) - set(en))
+
+
+def test_no_page_loads_anything_from_elsewhere_or_runs_what_is_injected(known, open_page):
+    page = open_page(known.address)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in PAGES:
+        page.goto(known.address + path)
+        page.wait_for_selector("html[data-ready]")
+    assert all(url.startswith((known.address, "blob:")) for url in asked)
+    refused = page.evaluate(
+        """new Promise((resolve) => {
+            document.addEventListener("securitypolicyviolation", (event) => resolve(event.violatedDirective));
+            const script = document.createElement("script");
+            script.textContent = "window.injected = true";
+            document.body.append(script);
+            setTimeout(() => resolve("nothing"), 5000);
+        })"""
+    )
+    assert refused.startswith("script-src")
+    assert page.evaluate("window.injected") is None
