@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from drawings import SHAPES, drawing, png
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install 'firstsight[dev]'")
-served = pytest.importorskip("served", reason="no httpx2: pip install 'firstsight[dev]'")
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+from served import Served
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 AT_REST = "Promise.allSettled(document.getAnimations().map((each) => each.finished))"
@@ -29,24 +29,24 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="package")
-def playwright() -> Iterator[Any]:
-    with sync_api.sync_playwright() as started:
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
         yield started
 
 
 @pytest.fixture(scope="package")
-def browser(playwright: Any, chromium: str) -> Iterator[Any]:
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     """One without a camera."""
     with _launched(playwright, chromium) as browser:
         yield browser
 
 
 @pytest.fixture
-def browser_with_camera(playwright: Any, chromium: str) -> Iterator[Callable[[Path], Any]]:
+def browser_with_camera(playwright: Playwright, chromium: str) -> Iterator[Callable[[Path], Browser]]:
     """Start a browser whose camera shows a film."""
-    started: list[Any] = []
+    started: list[Browser] = []
 
-    def start(film: Path) -> Any:
+    def start(film: Path) -> Browser:
         camera = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")
         started.append(_launched(playwright, chromium, "--use-fake-ui-for-media-stream", *camera))
         return started[-1]
@@ -56,28 +56,28 @@ def browser_with_camera(playwright: Any, chromium: str) -> Iterator[Callable[[Pa
         browser.close()
 
 
-def _launched(playwright: Any, chromium: str, *arguments: str) -> Any:
+def _launched(playwright: Playwright, chromium: str, *arguments: str) -> Browser:
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root has none
     return playwright.chromium.launch(executable_path=chromium, args=[*sandbox, "--disable-gpu", *arguments])
 
 
 @pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Any]:
-    """On loopback, without keys, with the model glyphs."""
-    started = served.Served(tmp_path_factory.mktemp("service"))
+def service(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Served]:
+    """On loopback, without keys, with the model glyphs; a person once in 5 minutes."""
+    started = Served(tmp_path_factory.mktemp("service"), "--debounce", "5")
     yield started
     started.stop()
 
 
 @pytest.fixture
-def empty(service: Any) -> Any:
+def empty(service: Served) -> Served:
     """The service, with nobody enrolled."""
     service.forget_all()
     return service
 
 
 @pytest.fixture
-def known(empty: Any) -> Any:
+def known(empty: Served) -> Served:
     """The service, which knows three symbols."""
     for name in ("star", "moon", "house"):
         empty.enroll(name, png(drawing(SHAPES[name])))
@@ -85,17 +85,18 @@ def known(empty: Any) -> Any:
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open a page in a context of its own, and wait until it can be used. What the page complains of fails the test."""
     contexts, complaints = [], []
 
-    def open_page(address: str, *, inside: Any = None, **options: Any) -> Any:
+    def open_page(address: str, *, inside: Browser | None = None, may_complain: bool = False, **options: Any) -> Page:
         options = {"viewport": {"width": 1024, "height": 768}, "locale": "en-US", "timezone_id": "UTC", **options}
         contexts.append((inside or browser).new_context(**options))
         contexts[-1].set_default_timeout(15_000)
         page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
+        if not may_complain:
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
         page.goto(address)
         page.wait_for_selector("html[data-ready]")
         return page
@@ -106,16 +107,16 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     assert not complaints
 
 
-def _is_complaint(said: Any) -> bool:
+def _is_complaint(said: ConsoleMessage) -> bool:
     """An answer with an error status is not: tests ask for some."""
     return said.type == "error" and "Failed to load resource" not in said.text
 
 
 @pytest.fixture
-def screenshot() -> Callable[[Any, str], None]:
+def screenshot() -> Callable[[Page, str], None]:
     """Take the picture of a page for the documentation, where they are wanted."""
 
-    def take(page: Any, name: str) -> None:
+    def take(page: Page, name: str) -> None:
         if SCREENSHOTS:
             page.evaluate(AT_REST)
             page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
@@ -124,13 +125,12 @@ def screenshot() -> Callable[[Any, str], None]:
 
 
 @pytest.fixture
-def accessible() -> Callable[[Any], None]:
+def accessible() -> Callable[[Page], None]:
     """axe-core finds nothing serious in a page as it stands."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
 
-    def check(page: Any) -> None:
+    def check(page: Page) -> None:
         page.evaluate(AT_REST)
-        found = axe.run(page).response["violations"]
+        found = Axe().run(page).response["violations"]
         serious = [
             (each["id"], each["help"], [node["html"] for node in each["nodes"]])
             for each in found

@@ -7,6 +7,7 @@ const oneIn = (rate) => `1 stranger in ${Math.floor((1 / rate) * (1 + 1e-9)).toL
 const oneInShort = (rate) => `1 in ${Math.floor((1 / rate) * (1 + 1e-9)).toLocaleString("en")}`;
 const date = (iso) => new Date(iso).toLocaleDateString("en", { dateStyle: "medium" });
 const time = (iso) => new Date(iso).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+const way = (direction) => (direction === "in" ? "In" : "Out");
 
 export const en = {
   lang: "en",
@@ -226,8 +227,8 @@ export const en = {
   door_in: "Welcome",
   door_out: "Goodbye",
   door_again: "Already noted",
-  checked_at: (at, direction) => `${direction === "in" ? "In" : "Out"} at ${time(at)}.`,
-  checked_again: (at, direction) => `${direction === "in" ? "In" : "Out"} since ${time(at)}. Nothing to do.`,
+  checked_at: (at, direction) => `${way(direction)} at ${time(at)}.`,
+  checked_again: (at, direction) => `${way(direction)} since ${time(at)}. Nothing to do.`,
   not_me: "Not me",
   confirm: "It is right",
   door_unknown: "Not recognized",
@@ -251,7 +252,7 @@ export const en = {
   door_picture: "Nothing to recognize",
   door_picture_do: "Hold it in front of the camera, well lit, and try again.",
   kept: "Noted",
-  kept_do: (at, direction) => `${direction === "in" ? "In" : "Out"} at ${time(at)}. The server does not answer: it will be checked as soon as it does.`,
+  kept_do: (at, direction) => `${way(direction)} at ${time(at)}. The server does not answer: it will be checked as soon as it does.`,
   kept_said: "Noted. It will be checked when the server answers again.",
   checkin_said: (entry, key) =>
     entry.verdict === "match" ? `${en[entry.repeated ? "door_again" : `door_${entry.direction}`]}, ${entry.name}.` : en[`door_${key}`],
@@ -262,8 +263,8 @@ export const en = {
   corrected: "Corrected.",
   waiting_count: (n) => `${count(n, "check-in waits", "check-ins wait")} for the server`,
   waiting_note: "They are kept on this device, and are sent by themselves.",
-  late_sent: (at, direction, entry) => `${time(at)} ${direction}: ${entry.verdict === "match" ? entry.name : `not recognized (log, number ${entry.id})`}`,
-  late_refused: (at, direction) => `${time(at)} ${direction}: the picture could not be used.`,
+  late_sent: (at, direction, entry) => `${time(at)} ${way(direction)}: ${entry.verdict === "match" ? entry.name : `not recognized (log, number ${entry.id})`}`,
+  late_refused: (at, direction) => `${time(at)} ${way(direction)}: the picture could not be used.`,
 
   // Log
   title_log: "Log · firstsight",

@@ -16,8 +16,15 @@ export function picker(take) {
   const problem = h("div");
   const zone = h("div", { class: "drop-zone" }, preview, video, h("p", { class: "small soft", t: "drop_here" }), h("div", { class: "row" }, choose, camera, shoot), problem);
 
-  const filming = (on) => [show(video, on), show(shoot, on), show(camera, !on && hasCamera())];
-  const close = () => { closeCamera(video); filming(false); };
+  const filming = (on) => {
+    show(video, on);
+    show(camera, !on && hasCamera());
+    show(shoot, false); // until the camera shows something
+  };
+  const close = () => {
+    closeCamera(video);
+    filming(false);
+  };
   const chosen = (blob) => {
     close();
     URL.revokeObjectURL(preview.src);
@@ -31,6 +38,7 @@ export function picker(take) {
       show(preview, false);
       filming(true);
       await openCamera(video);
+      show(shoot, true);
       shoot.focus();
     } catch (error) {
       close();

@@ -9,7 +9,10 @@ def test_the_promise_stands_in_words_and_the_slider_says_what_another_threshold_
     known, open_page, screenshot, accessible
 ):
     page = open_page(known.address + "/model.html")
-    assert page.locator("#promise").inner_text() == "At most 1 stranger in 20 is let in, 95\u00a0% sure, from 254 identities."
+    assert (
+        page.locator("#promise").inner_text()
+        == "At most 1 stranger in 20 is let in, 95\u00a0% sure, from 254 identities."
+    )
     (model,) = known.api("GET", "/v1/models")["models"]
     assert page.locator("#at").inner_text() == f"{model['threshold']:.2f}"
     screenshot(page, "model")

@@ -50,7 +50,7 @@ def test_a_wrong_key_opens_nothing_and_the_right_one_leads_to_where_one_was_goin
     assert page.get_by_role("link", name="People").count() == 0
     sign_in(page, admin_key)
     page.wait_for_url("**/model.html")
-    page.get_by_text("What to expect of it").wait_for()
+    page.locator("main").get_by_text("What to expect of it").wait_for()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/sign-in.html")
     page.goto(locked.address + "/people.html")
@@ -60,14 +60,14 @@ def test_a_wrong_key_opens_nothing_and_the_right_one_leads_to_where_one_was_goin
 def test_who_is_signed_in_stays_so_over_a_restart_and_may_write(locked, admin_key, open_page):
     page = open_page(locked.address + "/sign-in.html")
     sign_in(page, admin_key)
-    page.get_by_text("Draw it once").wait_for()
+    page.locator("main").get_by_text("Draw it once").wait_for()
     page.wait_for_selector("html[data-ready]")
     locked.stop()
     locked.start()
     draw(page, SHAPES["house"])  # the page of before, with a token of before
     page.get_by_label("Name").fill("house")
     page.get_by_role("button", name="Remember").click()
-    page.get_by_text("house is remembered, ").wait_for()
+    page.locator("main").get_by_text("house is remembered, ").wait_for()
 
 
 def test_a_kiosk_sees_the_door_alone(locked, open_page):
@@ -81,5 +81,5 @@ def test_a_kiosk_sees_the_door_alone(locked, open_page):
 def test_next_leads_to_no_other_site(locked, admin_key, open_page):
     page = open_page(locked.address + "/sign-in.html?next=//example.org/")
     sign_in(page, admin_key)
-    page.get_by_text("Draw it once").wait_for()
+    page.locator("main").get_by_text("Draw it once").wait_for()
     assert page.url == locked.address + "/"

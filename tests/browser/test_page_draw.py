@@ -25,7 +25,7 @@ def test_with_nobody_enrolled_three_steps_lead_on(empty, open_page, accessible):
     assert current.inner_text() == "Give it a name"
     page.get_by_label("Name").fill("star")
     page.keyboard.press("Enter")
-    page.get_by_text("star is remembered, ").wait_for()
+    page.locator("main").get_by_text("star is remembered, ").wait_for()
     assert current.inner_text() == "Draw it again, and see it known"
     accessible(page)
 
@@ -38,7 +38,7 @@ def test_a_look_alike_is_refused_and_can_be_added_to_whom_it_is(known, open_page
     refusal = page.get_by_role("alert")
     assert "It looks like star" in refusal.inner_text()
     refusal.get_by_role("button", name="It is star: add the picture").click()
-    page.get_by_text("star is now known from 2 pictures.").wait_for()
+    page.locator("main").get_by_text("star is now known from 2 pictures.").wait_for()
     assert "comet" not in [person["name"] for person in known.api("GET", "/v1/people")["people"]]
 
 
@@ -48,7 +48,7 @@ def test_a_name_that_is_known_is_offered_the_picture(known, open_page):
     page.get_by_label("name", exact=False).fill("moon")
     page.get_by_role("button", name="Remember").click()
     page.get_by_role("button", name="Add to moon").click()
-    page.get_by_text("moon is now known from 2 pictures.").wait_for()
+    page.locator("main").get_by_text("moon is now known from 2 pictures.").wait_for()
 
 
 def test_undo_takes_the_last_stroke_back_and_clear_all(known, open_page):
@@ -99,6 +99,6 @@ def test_keys_alone_draw_name_and_are_told_the_answer(empty, open_page):
         page.keyboard.press("Tab")
     page.keyboard.type("square")
     page.keyboard.press("Enter")
-    page.get_by_text("square is remembered, ").wait_for()
+    page.locator("main").get_by_text("square is remembered, ").wait_for()
     draw_a_square(4)
     page.locator("#said", has_text="This is square. Distance").wait_for()

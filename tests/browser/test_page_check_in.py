@@ -1,0 +1,152 @@
+"""The page Check in, before a camera that sees badges with drawn symbols."""
+
+import signal
+
+import pytest
+from drawings import SHAPES, by_another_hand, drawing, film, png
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def at_door(known, tmp_path, browser_with_camera, open_page):
+    """Open the page where the camera sees a badge (None: nothing), and wait until it does."""
+
+    def open_door(badge, address="/check-in.html", **options):
+        seen = drawing(by_another_hand(SHAPES[badge]) if badge else [], 640, 480)
+        page = open_page(
+            known.address + address, inside=browser_with_camera(film(tmp_path / "film.mjpeg", seen)), **options
+        )
+        if address == "/check-in.html":
+            page.locator("#video").wait_for()
+        return page
+
+    return open_door
+
+
+@pytest.fixture
+def entries(known):
+    """What the log holds since the test began, oldest first, of today."""
+    before = {entry["id"] for entry in known.api("GET", "/v1/checkins?limit=500")["entries"]}
+
+    def since():
+        held = known.api("GET", "/v1/checkins?limit=500")["entries"]
+        return [entry for entry in reversed(held) if entry["id"] not in before]
+
+    return since
+
+
+def test_one_touch_checks_in_and_once_in_five_minutes(at_door, entries, screenshot, accessible):
+    page = at_door("star")
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Welcome", exact=True).wait_for()
+    assert page.locator("#answer .name").inner_text() == "star"
+    page.locator("#said", has_text="Welcome, star.").wait_for()
+    screenshot(page, "check-in")
+    accessible(page)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Already noted", exact=True).wait_for()
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.locator("main").get_by_text("Goodbye", exact=True).wait_for()
+    assert [(entry["name"], entry["direction"]) for entry in entries()] == [("star", "in"), ("star", "out")]
+
+
+def test_a_stranger_is_told_what_to_do_and_is_in_the_log(at_door, entries, screenshot):
+    page = at_door("wave")
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Not recognized").wait_for()
+    page.locator("main").get_by_text("Come nearer, face the light, and try again.").wait_for()
+    screenshot(page, "check-in-unknown")
+    assert [entry["verdict"] for entry in entries()] == ["unknown"]
+
+
+def test_with_nothing_before_the_camera_it_says_so(at_door, entries):
+    page = at_door(None)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Nothing to recognize").wait_for()
+    assert entries() == []
+    assert page.locator("#waiting").is_hidden()
+
+
+def test_not_me_takes_it_back_and_an_operator_confirms(at_door, entries):
+    page = at_door("moon")
+    page.get_by_role("button", name="In", exact=True).click()
+    page.get_by_role("button", name="Not me").click()
+    page.locator("main").get_by_text("Taken back.", exact=True).wait_for()
+    (entry,) = entries()
+    assert (entry["verdict"], entry["review"], entry["decision"]["name"]) == ("unknown", "corrected", "moon")
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.get_by_role("button", name="It is right").click()
+    page.locator("main").get_by_text("Noted as right.", exact=True).wait_for()
+    assert entries()[-1]["review"] == "confirmed"
+
+
+def test_without_a_camera_a_picture_is_used(known, open_page, entries):
+    page = open_page(known.address + "/check-in.html")
+    page.locator("main").get_by_text("There is no camera here.").wait_for()
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Choose a picture first.").wait_for()
+    badge = {"name": "badge.png", "mimeType": "image/png", "buffer": png(drawing(SHAPES["house"]))}
+    page.get_by_label("Use a picture").set_input_files(badge)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Welcome", exact=True).wait_for()
+    assert [entry["name"] for entry in entries()] == ["house"]
+
+
+def test_what_is_noted_while_the_server_is_away_arrives_once(at_door, known, entries, screenshot):
+    page = at_door("star")
+    known.stop(signal.SIGKILL)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("it will be checked as soon as it does").wait_for()
+    page.locator("main").get_by_text("1 check-in waits for the server").wait_for()
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.locator("main").get_by_text("2 check-ins wait for the server").wait_for()
+    screenshot(page, "check-in-away")
+    known.start()
+    page.locator("#late li >> nth=1").wait_for(timeout=60_000)
+    assert page.locator("#late li").all_inner_texts()[0].endswith("Out: star")
+    page.locator("#waiting").wait_for(state="hidden")
+    assert [(entry["name"], entry["direction"]) for entry in entries()] == [("star", "in"), ("star", "out")]
+
+
+def test_what_waits_outlives_the_page(at_door, known, entries):
+    page = at_door("moon")
+    page.route("**/v1/checkins", lambda route: route.abort())
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("1 check-in waits for the server").wait_for()
+    page.unroute("**/v1/checkins")
+    page.goto(known.address + "/model.html")
+    assert entries() == []
+    page.goto(known.address + "/check-in.html")
+    page.locator("#late li", has_text="In: moon").wait_for()
+    assert [entry["name"] for entry in entries()] == ["moon"]
+
+
+def test_an_answer_that_is_lost_on_the_way_makes_no_second_entry(at_door, entries):
+    page = at_door("star")
+    lost = []
+
+    def lose_the_first(route):
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch().status)  # the server has noted it
+        return route.abort()
+
+    page.route("**/v1/checkins", lose_the_first)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("#late li", has_text="In: star").wait_for()
+    assert lost == [201]
+    assert [entry["name"] for entry in entries()] == ["star"]
+
+
+def test_somebody_is_enrolled_by_the_camera(at_door, known):
+    page = at_door("cross", "/people.html")
+    page.get_by_role("button", name="Enroll").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Use the camera").click()
+    dialog.get_by_role("button", name="Take the picture").click()
+    dialog.get_by_label("Name").fill("cross")
+    dialog.get_by_role("button", name="Remember").click()
+    dialog.get_by_text("cross is remembered, ").wait_for()
+    asked = known.api("POST", "/v1/identify", files={"picture": ("a.png", png(drawing(SHAPES["cross"])), "image/png")})
+    assert asked["name"] == "cross"
