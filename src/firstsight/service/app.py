@@ -15,7 +15,8 @@ from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.service import checkins, decisions, health, models, people, schemas, signin
 from firstsight.service.access import Access, Gate
-from firstsight.service.forms import MOST_BYTES
+from firstsight.service.bodies import Bounded
+from firstsight.service.forms import MOST_SENT
 from firstsight.service.keys import Keys
 from firstsight.service.metrics import Metrics
 from firstsight.service.observe import Observe
@@ -77,8 +78,11 @@ def create_app(
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         responses=_PROBLEMS,
-        max_body_size=MOST_BYTES + 2**20,
-        middleware=[Middleware(Observe, metrics=metrics), Middleware(Gate, access=access, where=gallery.where)],
+        middleware=[
+            Middleware(Observe, metrics=metrics),
+            Middleware(Gate, access=access, where=gallery.where),
+            Middleware(Bounded, most=MOST_SENT),
+        ],
     )
     app.state.service = Service(
         recognizer=recognizer, workers=workers, access=access, metrics=metrics, forget=forget, debounce=debounce

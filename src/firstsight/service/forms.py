@@ -9,13 +9,15 @@ from typing import Any, Generic, TypeVar
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from firstsight.service.problems import Problem
 
 MOST_BYTES = 10 * 1024 * 1024
-_FIELDS = 64 * 1024  # bytes of everything but the picture
+_FIELDS = 64 * 1024
+MOST_SENT = MOST_BYTES + _FIELDS
+"""Bytes of a whole request: the picture, and the other fields."""
 _SECONDS = 30.0  # for a whole upload
 _ON_THE_WAY = 16 * MOST_BYTES  # of all uploads together
 
@@ -90,32 +92,31 @@ def described(fields: type[BaseModel]) -> dict[str, Any]:
 async def _parsed(request: Request, take: Callable[[int], None]) -> tuple[bytes, dict[str, str]]:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Problem(400, "not-a-form", "The request is no multipart form.", hint="Send the field picture in one.")
-    stream = _limited(request, take)
+    stream = _counted(request, take)
     parser = _InMemory(request.headers, stream, max_files=1, max_fields=20, max_part_size=_FIELDS)
     try:
         async with asyncio.timeout(_SECONDS), aclosing(stream):
             form = await parser.parse()
+        return await _picture_and_texts(form)
     except TimeoutError as error:
         raise Problem(408, "too-slow", f"The upload took more than {_SECONDS:g} seconds.", hint="Try again.") from error
     except MultiPartException as error:
         raise Problem(400, "not-a-form", f"The form cannot be read: {error.message.rstrip('.')}.") from error
-    try:
-        picture = form.get("picture")
-        names = [name for name, _ in form.multi_items()]
-        if not isinstance(picture, UploadFile) or len(names) > len(set(names)):
-            raise RequestValidationError([{"loc": ("body", "picture"), "msg": "One file is needed", "type": "missing"}])
-        texts = {name: value for name, value in form.items() if isinstance(value, str)}
-        return await picture.read(), texts
     finally:
-        await form.close()
+        for file in parser._files_to_close_on_error:  # Starlette closes them after errors of its own only
+            file.close()
 
 
-async def _limited(request: Request, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
-    read = 0
+async def _picture_and_texts(form: FormData) -> tuple[bytes, dict[str, str]]:
+    picture = form.get("picture")
+    names = [name for name, _ in form.multi_items()]
+    if not isinstance(picture, UploadFile) or len(names) > len(set(names)):
+        raise RequestValidationError([{"loc": ("body", "picture"), "msg": "One file is needed", "type": "missing"}])
+    return await picture.read(), {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+async def _counted(request: Request, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
     async for chunk in request.stream():
-        read += len(chunk)
-        if read > MOST_BYTES + _FIELDS:
-            raise Problem(413, "too-large", "More than 10 MB were sent.", hint="Send a smaller picture.")
         take(len(chunk))
         yield chunk
 

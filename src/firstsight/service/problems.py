@@ -94,17 +94,20 @@ def answer_problems(app: FastAPI, where: str) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        message, hint = _SAID.get(error.status_code, (f"{error.detail.rstrip('.')}.", ""))
-        code = _CODES.get(error.status_code, "http")
-        headers = dict(error.headers or {})
-        return respond(Problem(error.status_code, code, message, hint=hint, headers=headers), where)
+        return respond(problem_of(error.status_code, str(error.detail), dict(error.headers or {})), where)
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> JSONResponse:
         return respond(Problem(500, "internal", "The service failed.", hint="Its log says why."), where)
 
 
-def respond(error: FirstsightError, where: str) -> JSONResponse:
+def problem_of(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Problem:
+    """What the framework says with a status, in our words."""
+    message, hint = _SAID.get(status, (f"{detail.rstrip('.')}.", ""))
+    return Problem(status, _CODES.get(status, "http"), message, hint=hint, headers=headers)
+
+
+def respond(error: FirstsightError, where: str = "the gallery") -> JSONResponse:
     """The answer to a request that ended with this error."""
     headers = dict(error.headers) if isinstance(error, Problem) else {}
     status = error.status if isinstance(error, Problem) else _status(error)
