@@ -45,14 +45,18 @@ def start(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("firstsight.service").setLevel(logging.INFO)
-    torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
     near = is_loopback(host)
     with open_recognizer(model, gallery, device=device, threshold=threshold, make=True, seeing=seeing) as recognizer:
         held = None if near and not keys else _keys_with_an_admin()
         app = create_app(recognizer, forget=forget, keys=held, debounce=debounce)
         if not near:
             err.print("This is HTTP: whoever listens on the network reads keys and pictures.", style="yellow")
-        run(app, host=host, port=port, on_ready=lambda address: console.print(f"Open {address}", markup=False))
+
+        def ready(address: str) -> None:
+            torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
+            console.print(f"Open {address}", markup=False)
+
+        run(app, host=host, port=port, on_ready=ready)
     return 0
 
 

@@ -1,0 +1,94 @@
+"""The verb: it prints where to go, keeps keys, and ends in order."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pictures import draw_symbol
+
+from firstsight.cli.main import main
+
+Started = tuple[subprocess.Popen[str], str]
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Started]]:
+    """Type `firstsight serve` in a process of its own; the process, and the address that it prints."""
+    processes = []
+
+    def start(*words: str) -> Started:
+        command = [sys.executable, "-m", "firstsight", "serve", "--port", "0", *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line.startswith("Open "):
+                return process, said
+        raise AssertionError(process.communicate()[1])
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: Any) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["firstsight", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr()
+    return int(stop.value.code or 0), said.out, said.err
+
+
+def test_it_prints_where_to_go_and_ends_with_what_was_accepted_done(
+    started: Callable[..., Started], tmp_path: Path
+) -> None:
+    process, said = started("--gallery", str(tmp_path / "gallery.sqlite"))
+    address = said.split()[-1]
+    draw_symbol(1).save(tmp_path / "star.png")
+    star = (tmp_path / "star.png").read_bytes()
+    with httpx2.Client(base_url=address, timeout=60) as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.post("/v1/people", files={"picture": star}, data={"name": "star"}).status_code == 201
+        assert client.post("/v1/identify", files={"picture": star}).json()["name"] == "star"
+        assert client.get("/readyz").status_code == 200
+        assert "text/html" in client.get("/").headers["content-type"]
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert re.search(r"POST /v1/identify 200 \d+ ms local", log)
+    assert "Traceback" not in log
+    assert not (tmp_path / "gallery.sqlite-wal").exists(), "the gallery was closed"
+
+
+def test_keys_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = typed(capsys, monkeypatch, "serve", "keys", "add", "front door", "--role", "kiosk", "--json")
+    made = json.loads(out)
+    assert (code, made["role"]) == (0, "kiosk")
+    listed = json.loads(typed(capsys, monkeypatch, "serve", "keys", "list", "--json")[1])
+    assert (listed["name"], listed["id"]) == ("front door", made["key"].split("-")[1])
+    assert made["key"].split("-", 2)[2] not in typed(capsys, monkeypatch, "serve", "keys", "list")[1]
+    said = typed(capsys, monkeypatch, "serve", "keys", "revoke", listed["id"])
+    assert said[:2] == (0, "The key of front door opens nothing any more.\n")
+    code, _, err = typed(capsys, monkeypatch, "serve", "keys", "revoke", listed["id"])
+    assert (code, f"There is no key {listed['id']}." in err) == (2, True)
+
+
+def test_an_address_that_cannot_be_had_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ("serve", "--host", "203.0.113.1", "--gallery", tmp_path / "gallery.sqlite")
+    code, out, err = typed(capsys, monkeypatch, *words)
+    assert code == 2
+    assert "The service cannot listen on 203.0.113.1, port 8000" in err
+    assert re.search(r"The admin key, shown this once: fs-[0-9a-f]{8}-[\w-]{43}\n", out)
+    assert "shown this once" not in typed(capsys, monkeypatch, *words)[1], "it was shown"
