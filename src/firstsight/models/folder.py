@@ -81,7 +81,7 @@ def copy_model(model: Model, folder: str | Path) -> Model:
         StorageError: the folder cannot be written.
     """
     assert model.folder is not None, "it was loaded from there"
-    return _write_folder(model, Path(folder), _read(model.folder / WEIGHTS))
+    return _write_folder(model, Path(folder), _stored_weights(model.folder, model.config))
 
 
 def _write_folder(model: Model, folder: Path, weights: bytes) -> Model:
@@ -114,7 +114,7 @@ def load_model(name_or_folder: str | Path, *, network: nn.Module | None = None, 
     """
     folder = find_model(name_or_folder)
     config = read_config(folder)
-    weights = _published(config) if folder == FACES else _read(folder / WEIGHTS)
+    weights = _stored_weights(folder, config)
     if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
         raise _altered(folder / WEIGHTS)
     if config.identity != _identity(config):
@@ -193,8 +193,10 @@ def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str)
     return Model(channels_last(network).eval(), config, name=name)
 
 
-def _published(config: ModelConfig) -> bytes:
-    return published_weights(build_network(config), config.weights_sha256)
+def _stored_weights(folder: Path, config: ModelConfig) -> bytes:
+    if folder == FACES:
+        return published_weights(build_network(config), config.weights_sha256)
+    return _read(folder / WEIGHTS)
 
 
 def _identity(config: ModelConfig) -> str:
