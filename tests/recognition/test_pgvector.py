@@ -66,6 +66,16 @@ def test_the_server_counts_again_only_when_someone_enrolled_or_forgot(
             gallery.count_templates()
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_key_and_the_search_of_the_server_do_not_go_together(postgres_url: str, encrypted: bool) -> None:
+    key = bytes(range(32))
+    said = "is encrypted, so its server cannot" if encrypted else "is not encrypted, and a key was given"
+    with Gallery(postgres_url, key=key if encrypted else None):
+        pass
+    with pytest.raises(GalleryError, match=said):
+        Gallery(in_search(postgres_url, "server"), key=key)
+
+
 def test_hnsw_is_used_when_asked_for_once_its_recall_was_measured(postgres_url: str) -> None:
     held = random_templates(600, seed=4)
     url = in_search(postgres_url, "hnsw")

@@ -72,6 +72,15 @@ def test_everyone_is_as_if_enrolled_by_the_new_model(full: Gallery, tmp_path: Pa
     assert reenroll(full, new) == 0
 
 
+def test_the_old_templates_are_erased_from_the_disk(tmp_path: Path, old: Model) -> None:
+    with Gallery(tmp_path / "g.sqlite") as gallery:
+        Recognizer(old, gallery).enroll("ada", noise(0))
+        (template_D,) = gallery.templates_of("ada").numpy()
+        reenroll(gallery, saved(tmp_path / "new", seed=1, size=10))
+        held = b"".join(file.read_bytes() for file in tmp_path.glob("g.sqlite*"))
+    assert template_D.tobytes() not in held
+
+
 def test_no_index_compares_with_the_old_templates(tmp_path: Path, old: Model) -> None:
     """That of another process, which had both models' templates to search, one after the other."""
     new = saved(tmp_path / "new", seed=1)
