@@ -125,11 +125,15 @@ def find_faces(picture: Image.Image) -> list[Face]:
     Raises:
         MissingExtra: the extra `faces` is not installed.
     """
-    color = picture.convert("RGB")
+    color = _in_mode(picture, "RGB")
     longer = max(picture.size)
     for level in LEVELS:
-        sides = {min(side, longer) for side in level}
-        faces = _distinct(face for side in sides for face in _detected(color, side / longer))
+        found: list[Face] = []
+        seen = color
+        for side in sorted({min(side, longer) for side in level}, reverse=True):
+            seen = _reduced(seen, side / max(seen.size))
+            found += _detected(seen, max(seen.size) / longer)
+        faces = _distinct(found)
         if faces or longer <= max(level):
             break
     return sorted(faces, key=lambda face: face.box)
@@ -138,6 +142,11 @@ def find_faces(picture: Image.Image) -> list[Face]:
 def refine(picture: Image.Image, face: Face) -> Face:
     """The same face, with landmarks that hardly depend on its size and place."""
     left, top, right, bottom = face.box
+    spare = max(right - left, bottom - top) // (2 * max(REFINED_AT))
+    if spare > 1:  # pixels that no pass would look at
+        small = Face((left // spare, top // spare, right // spare, bottom // spare), face.score, face.points)
+        found_small = refine(picture.reduce(spare), small._replace(points=(face.points + _HALF) / spare - _HALF))
+        return face._replace(points=(found_small.points + _HALF) * spare - _HALF)
     found = [face.points]
     for side in REFINED_AT:
         half = max(1, round(max(right - left, bottom - top) * _CANVAS / side / 2))
@@ -165,7 +174,7 @@ def warp(picture: Image.Image, face: Face, preprocessing: Preprocessing) -> UInt
     Bilinear; a face that is larger is reduced first, so that no pixel of it is ignored.
     """
     similarity = fit_similarity(face.points, template(preprocessing))
-    picture = picture.convert("L" if preprocessing.color == "gray" else "RGB")
+    picture = _in_mode(picture, "L" if preprocessing.color == "gray" else "RGB")
     reduced = max(1, int(1 / abs(similarity.scale)))
     if reduced > 1:  # a pixel's center (x, y) of the picture lies at ((x + 0.5) / reduced - 0.5, …) afterwards
         picture = picture.reduce(reduced)
@@ -208,13 +217,20 @@ def detector_version() -> str:
     return f"{ONNX_SHA256[:16]} {opencv().__version__} {LEVELS} {LEAST_SCORE}"
 
 
-def _detected(color: Image.Image, scale: float) -> Iterator[Face]:
-    """What YuNet finds in a picture that is reduced to `scale` of its size."""
-    size = max(1, round(color.width * scale)), max(1, round(color.height * scale))
-    small = color if size == color.size else color.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    return picture if picture.mode == mode else picture.convert(mode)  # which copies it in any case
+
+
+def _reduced(picture: Image.Image, scale: float) -> Image.Image:
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _detected(seen: Image.Image, scale: float) -> Iterator[Face]:
+    """What YuNet finds in a color picture that was reduced to `scale` of its size."""
     detector = _detector()
-    detector.setInputSize(size)
-    rows = detector.detect(np.ascontiguousarray(np.asarray(small)[:, :, ::-1]))[1]
+    detector.setInputSize(seen.size)
+    rows = detector.detect(np.ascontiguousarray(np.asarray(seen)[:, :, ::-1]))[1]
     for row in () if rows is None else rows.astype(np.float64):
         left, top, width, height = row[:4] / scale
         points = (row[4:14:2] + 1j * row[5:14:2] + _HALF) / scale - _HALF
