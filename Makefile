@@ -8,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 EACH_CORE := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 QUICK := not slow and not data and not ranks and not browser and not gpu
 
-.PHONY: help demo test test-data test-ranks test-slow lint format clean
+.PHONY: help demo test test-browser test-data test-ranks test-slow screenshots lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,11 +22,17 @@ test: .venv/dev  ## the quick tests: no data, no network, a few minutes
 test-data: .venv/dev  ## the tests on real data (../shared/data or $$FIRSTSIGHT_DATA)
 	$(BIN)/pytest -m "data and not slow"
 
+test-browser: .venv/dev  ## the pages in Chromium (apt install chromium)
+	$(BIN)/pytest -m "browser and not data and not slow" tests/browser
+
 test-ranks: .venv/dev  ## the tests that start several processes with torchrun
 	$(BIN)/pytest -m "ranks and not slow"
 
 test-slow: .venv/dev  ## the long figures
 	$(BIN)/pytest -m slow
+
+screenshots: .venv/dev  ## the pictures of the pages in docs/pages
+	FIRSTSIGHT_SCREENSHOTS=docs/pages $(BIN)/pytest -m "browser and not data and not slow" tests/browser
 
 lint: .venv/dev  ## style, types, rooms
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """A real Chromium before a real service."""
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from drawings import SHAPES, drawing, png
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 from served import Served
 
@@ -119,7 +121,8 @@ def screenshot() -> Callable[[Page, str], None]:
     def take(page: Page, name: str) -> None:
         if SCREENSHOTS:
             page.evaluate(AT_REST)
-            page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+            with Image.open(io.BytesIO(page.screenshot())) as taken:
+                taken.convert("RGB").quantize(200).save(Path(SCREENSHOTS) / f"{name}.png", optimize=True)
 
     return take
 

@@ -15,6 +15,7 @@ def test_the_promise_stands_in_words_and_the_slider_says_what_another_threshold_
     )
     (model,) = known.api("GET", "/v1/models")["models"]
     assert page.locator("#at").inner_text() == f"{model['threshold']:.2f}"
+    page.set_viewport_size({"width": 1024, "height": 1240})
     screenshot(page, "model")
     accessible(page)
     before = page.locator("#costs").inner_text()

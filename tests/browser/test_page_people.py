@@ -53,7 +53,7 @@ def test_pictures_are_added_and_who_is_forgotten_leaves_a_receipt(known, open_pa
     dialog = page.get_by_role("dialog").first
     dialog.get_by_label("Choose a picture").set_input_files(as_file(drawing(by_another_hand(SHAPES["star"]))))
     dialog.get_by_text("star is now known from 2 pictures.").wait_for()
-    assert dialog.locator(".pictures li").count() == 2
+    dialog.locator(".pictures li >> nth=1").wait_for()
     accessible(page)
     dialog.get_by_role("button", name="Forget").click()
     page.get_by_role("dialog", name="Forget star?").get_by_role("button", name="Cancel").click()

@@ -25,7 +25,7 @@ export async function enroll(what, outcome, done) {
 }
 
 function goodNews({ person, verdict }, added) {
-  const near = verdict.distance !== null && verdict.threshold !== null && verdict.distance <= verdict.threshold;
+  const near = verdict && verdict.distance !== null && verdict.threshold !== null && verdict.distance <= verdict.threshold;
   return h("div", { class: `notice ${near ? "maybe" : "yes"}` },
     h("strong", { t: added ? ["added", person.name, person.pictures] : ["enrolled", person.name] }),
     near ? h("p", { t: ["near_other", verdict.nearest, verdict.distance, verdict.threshold] }) : null);
