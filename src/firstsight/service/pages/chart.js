@@ -51,23 +51,26 @@ export function rocChart({ far, frr }) {
 // How far pictures of the same and of different ones lie apart: each as shares of its own pairs.
 export function histogram({ threshold, same, different }) {
   const last = threshold.at(-1);
-  const bars = { same: inBins(threshold, same, last), different: inBins(threshold, different, last) };
+  const wide = Math.ceil((threshold.length - 1) / BINS); // thresholds a bar: bars of unlike width would look like peaks
+  const bars = { same: inBars(same, wide), different: inBars(different, wide) };
   const highest = Math.max(...bars.same, ...bars.different, 1e-9);
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((portion) => [portion, (portion * last).toFixed(1)]);
+  const end = (bar) => across(threshold[Math.min(threshold.length - 1, bar * wide)] / last);
+  const ticks = Array.from({ length: Math.floor(2 * last) + 1 }, (_, half) => [half / 2 / last, (half / 2).toFixed(1)]);
   const chart = frame(text("histogram_label"), { x: ticks, y: [], xTitle: text("distance"), yTitle: text("share_of_pairs") });
   for (const [name, shares] of Object.entries(bars)) {
-    const steps = shares.flatMap((share, bin) => [[across(bin / BINS), up(share / highest)], [across((bin + 1) / BINS), up(share / highest)]]);
+    const steps = shares.flatMap((share, bar) => [[end(bar), up(share / highest)], [end(bar + 1), up(share / highest)]]);
     chart.append(svg("path", { class: name, d: `${path([[across(0), up(0)], ...steps, [across(1), up(0)]])}Z` }));
   }
   const line = svg("line", { class: "at", y1: up(0), y2: up(1) });
   chart.append(line);
-  const mark = (index) => ["x1", "x2"].forEach((end) => line.setAttribute(end, across(threshold[index] / last)));
+  const mark = (index) => ["x1", "x2"].forEach((side) => line.setAttribute(side, across(threshold[index] / last)));
   return { chart, mark };
 }
 
-function inBins(threshold, counts, last) {
+// counts[i] are those above the threshold before i, up to that of i: what is exactly at 0 goes with the first.
+function inBars(counts, wide) {
   const total = counts.reduce((sum, each) => sum + each, 0) || 1;
-  const bins = new Array(BINS).fill(0);
-  counts.forEach((each, index) => { bins[Math.min(BINS - 1, Math.floor((threshold[index] / last) * BINS))] += each / total; });
-  return bins;
+  const bars = new Array(Math.ceil((counts.length - 1) / wide)).fill(0);
+  counts.forEach((each, index) => { bars[Math.floor(Math.max(0, index - 1) / wide)] += each / total; });
+  return bars;
 }
