@@ -1,6 +1,7 @@
 """The page Check in, before a camera that sees badges with drawn symbols."""
 
 import signal
+from datetime import UTC, datetime
 
 import pytest
 from drawings import SHAPES, by_another_hand, drawing, film, png
@@ -102,11 +103,14 @@ def test_what_is_noted_while_the_server_is_away_arrives_once(at_door, known, ent
     page.get_by_role("button", name="Out", exact=True).click()
     page.locator("main").get_by_text("2 check-ins wait for the server").wait_for()
     screenshot(page, "check-in-away")
+    back = datetime.now(UTC)
     known.start()
     page.locator("#late li >> nth=1").wait_for(timeout=60_000)
     assert page.locator("#late li").all_inner_texts()[0].endswith("Out: star")
     page.locator("#waiting").wait_for(state="hidden")
-    assert [(entry["name"], entry["direction"]) for entry in entries()] == [("star", "in"), ("star", "out")]
+    assert {(entry["name"], entry["direction"]) for entry in entries()} == {("star", "in"), ("star", "out")}
+    assert len(entries()) == 2
+    assert all(datetime.fromisoformat(entry["time"]) < back for entry in entries()), "noted when it was, not when sent"
 
 
 def test_what_waits_outlives_the_page(at_door, known, entries):

@@ -70,6 +70,23 @@ def test_a_person_counts_once_in_so_many_minutes_and_direction(serve: Callable[.
     assert check_in(client, 9, direction="in").status_code == 201, "strangers cannot be told apart"
 
 
+def test_a_picture_that_waited_for_the_network_has_the_time_when_it_was_taken(
+    serve: Callable[..., TestClient],
+) -> None:
+    client = serve(debounce=5)
+    enroll(client, "ada", 1)
+    now = check_in(client, 1, "now", direction="in").json()
+    late = check_in(client, 1, "late", direction="in", waited="3600")
+    assert (late.status_code, late.json()["repeated"]) == (201, False)
+    apart = datetime.fromisoformat(now["time"]) - datetime.fromisoformat(late.json()["time"])
+    assert timedelta(minutes=59) < apart < timedelta(hours=1)
+    again = check_in(client, 1, "late", direction="in", waited="7200")
+    assert (again.status_code, again.json()) == (200, late.json()), "a retry is the first"
+    assert check_in(client, 1, "near", direction="in", waited="120").json()["repeated"], "a visit just before another"
+    for nonsense in ("-1", "1e9", "nan", "inf"):
+        assert check_in(client, 1, direction="in", waited=nonsense).status_code == 422
+
+
 def test_what_an_operator_says_counts_and_is_written_once(client: TestClient, recognizer: Recognizer) -> None:
     ids = {name: enroll(client, name, seed)["person"]["id"] for seed, name in enumerate(("ada", "bob"))}
     entry = check_in(client, 0).json()

@@ -20,11 +20,12 @@ def check_in(
     camera: str | None = None,
     keep_probe_days: int = 0,
     debounce: float = 0,
+    at: datetime | None = None,
 ) -> Entry:
     """Identify a picture, or verify that it is `claim`, and record the decision as `Ledger.record` does.
 
-    Who was recognized in the same direction within the last `debounce` minutes gets that entry again, and nothing is
-    recorded.
+    Who was recognized in the same direction within `debounce` minutes gets that entry again, and nothing is recorded.
+    `at` is when the picture was taken: now, if it is not given.
 
     Raises:
         PictureError: the picture cannot be read; nothing is recorded.
@@ -36,9 +37,10 @@ def check_in(
     look = recognizer.look(picture)
     decision = recognizer.decide(look, claim=claim)
     if debounce and decision.accepted and decision.name:
-        since = datetime.now(UTC) - timedelta(minutes=debounce)
-        recent = ledger.entries(since=since, name=decision.name, newest_first=True)
-        if known := next((entry for entry in recent if entry.direction == direction), None):
+        moment, wait = at or datetime.now(UTC), timedelta(minutes=debounce)
+        # after it too: a picture that waited for the network may come behind a later one
+        near = ledger.entries(since=moment - wait, until=moment + wait, name=decision.name, newest_first=True)
+        if known := next((entry for entry in near if entry.direction == direction), None):
             return known
     return ledger.record(
         "identify" if claim is None else "verify",
@@ -48,4 +50,5 @@ def check_in(
         camera=camera,
         probe=to_png(look) if keep_probe_days and isinstance(look, Tensor) else None,
         keep_probe_days=keep_probe_days,
+        at=at,
     )

@@ -46,9 +46,9 @@ async def check_in_(
 ) -> dict[str, Any]:
     """Recognize a picture and record it. The same Idempotency-Key again gets the first decision: 200."""
     service = service_of(request)
-    began = datetime.now(UTC)
-    entry = await service.workers.run(lambda: _check_in(service, form, idempotency_key))
-    new = entry.at >= began
+    at = datetime.now(UTC) - timedelta(seconds=form.fields.waited)
+    entry = await service.workers.run(lambda: _check_in(service, form, idempotency_key, at))
+    new = entry.at == at
     if new:
         service.metrics.decisions.labels("check-in", entry.decision.decision).inc()
     response.status_code = 201 if new else 200
@@ -176,7 +176,7 @@ def correct(request: Request, number: Number, who: schemas.Correction) -> dict[s
     return _shown(gallery, service.ledger.correct(number, name))
 
 
-def _check_in(service: Service, form: Upload[schemas.CheckInForm], request_id: str | None) -> Entry:
+def _check_in(service: Service, form: Upload[schemas.CheckInForm], request_id: str | None, at: datetime) -> Entry:
     fields = form.fields
     return check_in(
         service.recognizer,
@@ -186,6 +186,7 @@ def _check_in(service: Service, form: Upload[schemas.CheckInForm], request_id: s
         direction=fields.direction,
         camera=fields.camera,
         debounce=service.debounce,
+        at=at,
     )
 
 

@@ -25,7 +25,8 @@ _HEADERS = [
     (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-_ANSWER_ONLY = (b"cache-control", b"no-store")  # pages may be cached, people may not
+_KEEP_NOTHING = (b"cache-control", b"no-store")
+_ASK_AGAIN = (b"cache-control", b"no-cache")  # pages may be kept, but not beyond the next upgrade
 
 
 class Observe:
@@ -46,8 +47,8 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                private = [_ANSWER_ONLY] if scope["path"].startswith("/v1/") else []
-                message["headers"] = [*message["headers"], *_HEADERS, *private]
+                keep = _KEEP_NOTHING if scope["path"].startswith("/v1/") else _ASK_AGAIN
+                message["headers"] = [*message["headers"], *_HEADERS, keep]
             await send(message)
 
         try:

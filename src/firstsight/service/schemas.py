@@ -11,6 +11,8 @@ from firstsight.service import examples
 from firstsight.service.keys import Role
 
 Corners = Annotated[list[int], Field(min_length=4, max_length=4)]
+MOST_WAITED = 3 * 24 * 3600  # seconds: a long weekend without a network
+
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, examples=["ada"])]
 
 
@@ -46,6 +48,9 @@ class CheckInForm(Form):
     direction: Direction | None = Field(None, description="Who came, or went.")
     camera: str | None = Field(None, min_length=1, max_length=MAX_NAME, examples=["door"])
     claim: str | None = Field(None, min_length=1, max_length=MAX_NAME, description="Verify this name.")
+    waited: float = Field(
+        0, ge=0, le=MOST_WAITED, description="Seconds since the picture was taken, where it could not be sent at once."
+    )
 
 
 class SignIn(Form):

@@ -6,6 +6,7 @@ import { postForm } from "./api.js";
 
 const DATABASE = "firstsight";
 const STORE = "check-ins";
+const MOST_WAITED = 3 * 24 * 3600; // seconds; the server takes no more
 const RETRY = 3000; // ms between two tries while the server is away
 
 // What may be asked again later: the server is away, full, or nobody is signed in.
@@ -47,7 +48,8 @@ export class Queue extends EventTarget {
   async #send(item) {
     try {
       const picture = new Blob([item.bytes], { type: item.type });
-      const entry = await postForm("/v1/checkins", { picture, direction: item.direction }, { requestId: item.id });
+      const fields = { picture, direction: item.direction, waited: Math.min(MOST_WAITED, Math.max(0, (Date.now() - Date.parse(item.at)) / 1000)) };
+      const entry = await postForm("/v1/checkins", fields, { requestId: item.id });
       await this.#write((store) => store.delete(item.id));
       return entry;
     } catch (error) {
