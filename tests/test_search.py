@@ -114,9 +114,10 @@ def test_train_takes_a_recipe_with_a_search(tmp_path: Path) -> None:
     assert read_space(path, recipe) == default_space(recipe)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[1] / "recipes").glob("*.toml")), ids=lambda path: path.name
-)
+RECIPES = [path for path in (Path(__file__).parents[1] / "recipes").glob("*.toml") if path.name != "stream.toml"]
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.name)
 def test_the_search_of_every_recipe_holds_what_it_says_itself(path: Path) -> None:
     recipe = read_recipe(path)
     assert at_recipe(read_space(path, recipe), recipe) is not None

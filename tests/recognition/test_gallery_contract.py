@@ -253,8 +253,8 @@ def test_templates_without_a_model_length_or_direction_are_refused(gallery: Gall
 
 def test_templates_are_counted_whosever_they_are(gallery: Gallery) -> None:
     assert gallery.count_templates() == 0
-    for name, add in (("ada", False), ("bob", False), ("ada", True)):
-        gallery.enroll(name, random_templates(1)[0], add=add)
+    for name, add, template in zip(("ada", "bob", "ada"), (False, False, True), random_templates(3), strict=True):
+        gallery.enroll(name, template, add=add)
     assert (gallery.count_templates(), len(gallery)) == (3, 2)
     gallery.forget("ada")
     assert gallery.count_templates() == 1

@@ -33,7 +33,7 @@ with Gallery(sys.argv[2]) as gallery:
 
 
 def enroller(url: str, prefix: int, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", ENROLLER, str(Path(__file__).parent), url, str(prefix), str(count)]
+    command = [sys.executable, "-c", ENROLLER, str(Path(__file__).parents[1]), url, str(prefix), str(count)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

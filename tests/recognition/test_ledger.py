@@ -226,8 +226,9 @@ def test_who_only_wants_to_know_is_answered_by_a_gallery_that_cannot_be_written(
         recognizer.enroll("ada", picture(0))
     with Gallery(tmp_path / "g.sqlite") as gallery:
         recognizer = Recognizer(model, gallery, threshold=0.5)
+        assert recognizer.identify(picture(0)).name == "ada"  # by now the pool has one connection, and keeps it
         with gallery.storage.reading() as connection:
-            connection.exec_driver_sql("PRAGMA query_only = ON")  # the pool has this one connection
+            connection.exec_driver_sql("PRAGMA query_only = ON")
         with pytest.raises(StorageError, match=r"g\.sqlite cannot be written: it or its folder is read-only"):
             check_in(recognizer, picture(0))
         assert recognizer.identify(picture(0)).name == "ada"

@@ -172,7 +172,7 @@ def test_a_name_that_cannot_be_one_is_refused_alone(recognizer: Recognizer, tmp_
 def test_killed_and_typed_again_everyone_is_there_once(tmp_path: Path) -> None:
     names = [f"person {i // 2}" if i < 40 else f"person {i}" for i in range(400)]
     path, gallery = write_list(tmp_path, names), tmp_path / "g.sqlite"
-    command = [sys.executable, "-c", ENROLLER, str(Path(__file__).parent), str(gallery), str(path)]
+    command = [sys.executable, "-c", ENROLLER, str(Path(__file__).parents[1]), str(gallery), str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     for line in process.stdout:
