@@ -138,7 +138,11 @@ def _timed_updates(
         return len(ends) < 2 or (len(ends) <= TIMED and from_first(ends[-1] - ends[0]) < ENOUGH_SECONDS)
 
     epochs = max(job.recipe.training.epochs, math.ceil((1 + TIMED) / updates_per_epoch))
-    recipe = replace(job.recipe, training=replace(job.recipe.training, epochs=epochs))
+    recipe = replace(
+        job.recipe,
+        training=replace(job.recipe.training, epochs=epochs),
+        start=replace(job.recipe.start, frozen_epochs=0),  # all learns, as in most of a run
+    )
     fit_while(going_on, job, recipe, network, device)
     return updates[0], [later - sooner for sooner, later in itertools.pairwise(ends)]
 
