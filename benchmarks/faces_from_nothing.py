@@ -31,7 +31,7 @@ CELLS = 7
 NNS2 = {
     "network": "nns2", "height": 140, "width": 116, "color": "rgb", "fit": "crop", "identities": 30, "pictures": 4,
     "select": "semihard", "optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05, "augment": 1.0,
-    "epochs": 12,
+    "epochs": 15,
 }  # fmt: skip
 
 Distances = NDArray[np.float64]
@@ -100,10 +100,8 @@ def main() -> None:
     pairs = [place[i] for i in pairs[0]], [place[i] for i in pairs[1]], pairs[2]
     strangers = {pictures.labels[i] for i in named}
     learned = pictures.select(few_of_each(pictures, strangers, options.most))
-    print(
-        f"{len(learned)} pictures of {len(learned.names)} people, none of the {len(strangers)} in the {len(named)} of"
-    )
-    print(f"{len(pairs[2])} pairs", flush=True)
+    print(f"learned from: {len(learned)} pictures of {len(learned.names)} people")
+    print(f"tested on: {len(pairs[2])} pairs of {len(named)} pictures of {len(strangers)} others", flush=True)
 
     faces_NHW = np.stack([np.asarray(tested.picture(i).convert("L"), float) for i in range(len(tested))])
     for name, contestant in (("raw pixels", by_pixels), ("LBP", by_patterns)):
