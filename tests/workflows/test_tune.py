@@ -118,7 +118,7 @@ def test_the_first_trial_is_the_recipe_as_it_was(tuned: Tuned, recipe: Recipe) -
 
 def test_a_study_says_what_it_is(tuned: Tuned) -> None:
     about = open_study(tuned.plan.url, tuned.plan.name, seed=0).user_attrs
-    assert about["sampler"].startswith("TPE, multivariate, the first 8 trials at random, seed 0 (Optuna 5")
+    assert about["sampler"].startswith("TPE, multivariate, the first 5 trials at random, seed 0 (Optuna 5")
     assert about["pruner"].startswith("ASHA")
     assert stored_plan(tuned.folder) == replace(tuned.plan, trials=None)
     assert tuned.complete + tuned.pruned == 11 == len(trials_of(tuned))
@@ -129,10 +129,10 @@ def test_a_study_says_what_it_is(tuned: Tuned) -> None:
 def test_what_is_pruned_says_why(tuned: Tuned) -> None:
     pruned = [trial for trial in trials_of(tuned) if trial.state is TrialState.PRUNED]
     study = open_study(tuned.plan.url, tuned.plan.name, seed=0)
-    assert len(pruned) >= 3
+    assert len(pruned) >= 2
     assert [number for number, _ in reasons(study)] == [trial.number for trial in pruned]
     assert all("is not among the better third." in reason for _, reason in reasons(study))
-    assert all(len(trial.intermediate_values) < 3 for trial in pruned), "an end comes early"
+    assert all(len(trial.intermediate_values) == 1 for trial in pruned), "of three epochs, after the first"
 
 
 def test_no_weights_stay_on_the_disk(tuned: Tuned) -> None:

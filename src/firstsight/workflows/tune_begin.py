@@ -81,7 +81,7 @@ def _about(plan: Plan) -> dict[str, Any]:
         "space": space_to_plain(plan.space),
         "objective": plan.objective,
         "sampler": f"TPE, multivariate, the first {STARTUP} trials at random, seed {seed} (Optuna {OPTUNA})",
-        "pruner": "ASHA: the best third goes on after 1/9 and after 1/3 of a run",
+        "pruner": "ASHA: after a third of a run, the best third so far goes on",
     }
 
 

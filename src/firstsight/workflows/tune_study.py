@@ -33,11 +33,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial as FrozenTrial
 from optuna.trial import TrialState as TrialState
 
-STEPS, FIRST_RUNG, HALVING = 18, 2, 3
-"""A run has so many steps, whatever its epochs; of those that reach step 2, then 6, the best third goes on (ASHA, Li et
-al. 2018). Runs with another number of epochs are compared at the same share of their schedules."""
+STEPS, RUNG, KEPT = 18, 6, 3
+"""A run has so many steps, whatever its epochs. Of the trials that reach step 6, a third of a run, the best third goes
+on (successive halving as in ASHA, Li et al. 2018, with one rung). Runs with another number of epochs are compared at the
+same share of their schedules."""
 OPTUNA = optuna.__version__
-STARTUP = 8
+STARTUP = 5
 """Trials drawn at random before the model of the sampler is trusted."""
 BEAT, GRACE = 10, 60
 """Seconds between two signs of life of a worker, and those without one after which it is dead, on whatever machine."""
@@ -114,7 +115,7 @@ def make_study(url: str, name: str, *, seed: int, larger_is_better: bool) -> Stu
 
 
 def _parts(seed: int) -> dict[str, Any]:
-    return {"sampler": ByNumber(seed), "pruner": SuccessiveHalvingPruner(FIRST_RUNG, HALVING)}
+    return {"sampler": ByNumber(seed), "pruner": SuccessiveHalvingPruner(RUNG, KEPT)}
 
 
 def has_study(url: str, name: str) -> bool:
