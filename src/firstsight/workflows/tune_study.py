@@ -35,8 +35,8 @@ from optuna.trial import TrialState as TrialState
 
 STEPS, RUNG, KEPT = 18, 6, 3
 """A run has so many steps, whatever its epochs. Of the trials that reach step 6, a third of a run, the best third goes
-on (successive halving as in ASHA, Li et al. 2018, with one rung). Runs with another number of epochs are compared at the
-same share of their schedules."""
+on (successive halving as in ASHA, Li et al. 2018, with one rung). Runs with another number of epochs are compared at
+the same share of their schedules."""
 OPTUNA = optuna.__version__
 STARTUP = 5
 """Trials drawn at random before the model of the sampler is trusted."""
