@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import httpx2
 
 
 class Served:
-    """`firstsight serve` over the galleries of `home`; `port` 0 takes any, and keeps it over a restart."""
+    """`firstsight serve` over the galleries of `home`; `port` 0 takes any, and keeps it over a restart. `inside`
+    are words that have it run elsewhere."""
 
-    def __init__(self, home: Path, *options: str) -> None:
-        self.home, self.options, self.port = home, options, 0
+    def __init__(self, home: Path, *options: str, inside: Sequence[str] = ()) -> None:
+        self.home, self.options, self.inside, self.port = home, options, inside, 0
         self.printed: list[str] = []
         self.start()
 
     def start(self) -> None:
         """Start, and wait until it says where it listens."""
-        command = [sys.executable, "-m", "firstsight", "serve", "--port", str(self.port), *self.options]
+        command = [*self.inside, sys.executable, "-m", "firstsight", "serve", "--port", str(self.port), *self.options]
         environment = {**os.environ, "FIRSTSIGHT_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
         self.log = (self.home / "serve.log").open("ab")
         self.process = subprocess.Popen(

@@ -5,7 +5,16 @@ from drawings import SHAPES, by_another_hand, draw
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("/", "/people.html", "/model.html", "/check-in.html", "/log.html", "/sign-in.html")
+PAGES = (
+    "/",
+    "/people.html",
+    "/model.html",
+    "/check-in.html",
+    "/log.html",
+    "/sign-in.html",
+    "/pair.html",
+    "/privacy.html",
+)
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 LARGE_ENOUGH = 44  # CSS pixels, for a finger
 
@@ -57,8 +66,8 @@ def test_the_language_is_the_browsers_and_switches_without_losing_the_drawing(kn
 def test_both_languages_have_every_text_and_pages_ask_for_no_other(known, open_page):
     page = open_page(known.address)
     en, zh = page.evaluate(
-        """Promise.all([import("/messages.en.js"), import("/messages.zh.js")])
-            .then(([{ en }, { zh }]) => [Object.keys(en), Object.keys(zh)])"""
+        """Promise.all(["en", "zh", "running"].map((name) => import(`/messages.${name}.js`)))
+            .then(([{ en }, { zh }, more]) => [{ ...en, ...more.en }, { ...zh, ...more.zh }].map(Object.keys))"""
     )
     assert not set(en) - set(zh)
     assert all(key.startswith(("error_", "hint_", "place_")) for key in set(zh) - set(en))

@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -6,6 +7,7 @@ from cyclopts import App, Parameter
 from firstsight.cli.console import err, print_json, print_table
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Seeing, Threshold
+from firstsight.errors import UserError
 
 if TYPE_CHECKING:
     from firstsight.service.keys import Keys
@@ -20,10 +22,15 @@ def start(
     *,
     model: Model = None,
     gallery: GalleryUrl = None,
-    host: Annotated[str, Parameter(help="Address to listen on. On any but this machine's own, keys are on.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str | None, Parameter(help="Address to listen on: 127.0.0.1, or with --lan all. On others, keys are on.")
+    ] = None,
     port: Annotated[int, Parameter(help="Port to listen on; 0: any that is free.")] = 8000,
+    lan: Annotated[
+        bool, Parameter(help="For tablets of this network: HTTPS, keys, and a code that pairs one.")
+    ] = False,
+    certificate: Annotated[Path | None, Parameter(help="A certificate of your own for HTTPS: a PEM file.")] = None,
+    certificate_key: Annotated[Path | None, Parameter(help="Its key: a PEM file.")] = None,
     keys: Annotated[bool, Parameter(help="Ask for keys on 127.0.0.1 too, as behind a proxy.")] = False,
     debounce: Annotated[float, Parameter(help="Record a person once in so many minutes, per direction.")] = 0,
     threshold: Threshold = None,
@@ -37,6 +44,7 @@ def start(
     _need_extra()
     import torch
 
+    from firstsight.cli.lan import EVERYWHERE, announce, certificates_for, show_address, show_addresses
     from firstsight.cli.recognizer import open_recognizer
     from firstsight.service.access import is_loopback
     from firstsight.service.app import create_app
@@ -45,18 +53,39 @@ def start(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("firstsight.service").setLevel(logging.INFO)
-    near = is_loopback(host)
+    host = host or (EVERYWHERE if lan else "127.0.0.1")
+    secure = certificates_for(host, lan=lan, chain=certificate, key=certificate_key)
+    near = is_loopback(host) and not lan
     with open_recognizer(model, gallery, device=device, threshold=threshold, make=True, seeing=seeing) as recognizer:
         held = None if near and not keys else _keys_with_an_admin()
         app = create_app(recognizer, forget=forget, keys=held, debounce=debounce)
-        if not near:
+        if not (near or secure):
             err.print("This is HTTP: whoever listens on the network reads keys and pictures.", style="yellow")
 
         def ready(address: str) -> None:
             torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
-            console.print(f"Open {address}", markup=False)
+            shown = show_addresses(address, host, secure) if secure else show_address(address)
+            if held:
+                announce(held, shown, invite=lan)
 
-        run(app, host=host, port=port, on_ready=ready)
+        run(app, host=host, port=port, on_ready=ready, certificate=secure)
+    return 0
+
+
+@serve.command
+def pair(*, json: Json = False) -> int:
+    """Show a code that signs a tablet in as a kiosk: good once, for ten minutes.
+
+    Example: firstsight serve pair
+    """
+    _need_extra()
+    from firstsight.cli.lan import show_invitation
+    from firstsight.service.pairing import Codes
+
+    codes = Codes(_keys())
+    if codes.address is None:
+        raise UserError("No service with keys was started yet.", hint="Start one: firstsight serve --lan")
+    show_invitation(codes.make(), codes.address, json=json)
     return 0
 
 
@@ -131,9 +160,11 @@ def _need_extra() -> None:
     from firstsight.errors import MissingExtra
 
     try:
+        import cryptography  # noqa: F401
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401
+        import segno  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtra("The service needs FastAPI, which is not installed.", extra="serve") from error

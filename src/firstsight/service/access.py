@@ -8,20 +8,24 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstsight.errors import FirstsightError
-from firstsight.service.keys import ROLES, Keys, Role
+from firstsight.service.keys import ROLES, Key, Keys, Role
+from firstsight.service.pairing import Codes
 from firstsight.service.problems import Problem, respond
 from firstsight.service.rates import Rates
-from firstsight.service.sessions import LOCAL, Sessions
+from firstsight.service.sessions import LASTS, LOCAL, Sessions
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION = "/v1/session"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="A key of this service; none on 127.0.0.1.")
+_SEND = "Send Authorization: Bearer KEY, or sign in."
+_ANOTHER = "Make another: firstsight serve pair"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
@@ -66,14 +70,28 @@ class Access:
             Problem: it is none, or this address has tried too many.
         """
         assert self.keys is not None, "only where keys are on"
+        key = self._found(self.keys.find, presented, address, "This is no key of this service.", _SEND)
+        return Caller(key.id, key.role, "key")
+
+    def pair(self, code: str, address: str) -> Caller:
+        """The caller that a one-time code makes: a tablet with a key of its own.
+
+        Raises:
+            Problem: it is no code that is still good, or this address has tried too many.
+        """
+        assert self.keys is not None, "only where keys are on"
+        key = self._found(Codes(self.keys).redeem, code, address, "This code is unknown, used or over.", _ANOTHER)
+        return Caller(key.id, key.role, "cookie")
+
+    def _found(self, find: Callable[[str], Key | None], presented: str, address: str, *said: str) -> Key:
         wait = self._failures.wait(address)
         if wait:
             raise _too_many(wait)
-        key = self.keys.find(presented)
+        key = find(presented)
         if key is None:
             self._failures.take(address)
-            raise _unauthorized("This is no key of this service.")
-        return Caller(key.id, key.role, "key")
+            raise _unauthorized(*said)
+        return key
 
     def refuse_too_many(self, caller: Caller) -> None:
         """Raises Problem: this key has asked too often."""
@@ -99,7 +117,21 @@ class Gate:
         except FirstsightError as error:
             await respond(error, self._where)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, self._renewing(scope, send))
+
+    def _renewing(self, scope: Scope, send: Send) -> Send:
+        """Who comes every day stays signed in: a tablet by the door has nobody to type a key again."""
+        caller, cookie = scope["state"]["caller"], scope["state"]["cookie"]
+        fresh = self._access.sessions.renewed(cookie) if caller and caller.by == "cookie" else None
+        if fresh is None or (scope["path"] == SESSION and scope["method"] not in SAFE):
+            return send
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(raw=message["headers"]).append("set-cookie", cookie_header(scope, fresh))
+            await send(message)
+
+        return send_with_cookie
 
     def _admitted(self, scope: Scope, headers: Headers) -> dict[str, object]:
         access = self._access
@@ -142,7 +174,7 @@ def needs(role: Role) -> Callable[..., Caller]:
     def allowed(request: Request, _documented: Annotated[Any, Depends(_BEARER)]) -> Caller:
         caller: Caller | None = request.state.caller
         if caller is None:
-            raise _unauthorized("A key is needed.")
+            raise _unauthorized("A key is needed.", _SEND)
         if ROLES.index(caller.role) < ROLES.index(role):
             raise Problem(
                 403, "forbidden", f"A key of the role {caller.role} may not do this.", hint=f"Use one: {role}"
@@ -166,6 +198,14 @@ def cookie_name(scope: Scope) -> str:
     return f"firstsight_{server[1] or 0}"
 
 
+def cookie_header(scope: Scope, cookie: str) -> str:
+    """What has a browser keep a cookie."""
+    made = Response()
+    secure = scope.get("scheme") == "https"
+    made.set_cookie(cookie_name(scope), cookie, max_age=LASTS, httponly=True, samesite="strict", secure=secure)
+    return made.headers["set-cookie"]
+
+
 def client_address(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
@@ -187,12 +227,12 @@ def _refuse_strangers(headers: Headers) -> None:
         )
 
 
-def _unauthorized(message: str) -> Problem:
+def _unauthorized(message: str, hint: str) -> Problem:
     return Problem(
         401,
         "unauthorized",
         message,
-        hint="Send Authorization: Bearer KEY, or sign in.",
+        hint=hint,
         headers={"WWW-Authenticate": "Bearer"},
     )
 

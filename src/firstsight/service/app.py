@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
-from firstsight.service import checkins, decisions, health, models, people, schemas, signin
+from firstsight.service import checkins, decisions, health, invitations, models, people, privacy, schemas, signin
 from firstsight.service.access import Access, Gate
 from firstsight.service.bodies import Bounded
 from firstsight.service.forms import MOST_SENT
@@ -25,7 +25,7 @@ from firstsight.service.state import Service
 from firstsight.service.work import Workers
 
 PAGES = Path(__file__).parent / "pages"
-_ROUTERS = (people, decisions, checkins, models, signin, health)
+_ROUTERS = (people, decisions, checkins, models, signin, invitations, privacy, health)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ProblemBody, "description": what}
     for status, what in {

@@ -113,6 +113,23 @@ MODEL = {
     },
 }
 SESSION = {"role": "admin", "keys": False, "csrf": "1f0c9a2b", "model": "glyphs", "version": "0.1.0"}
+INVITATION = {
+    "code": "7K2M-9QXA",
+    "address": "https://192.168.1.5:8000/pair.html#7K2M-9QXA",
+    "ends": "2026-11-25T08:10:00+00:00",
+    "qr": "data:image/svg+xml,...",
+}
+PRIVACY: dict[str, Any] = {
+    "faces": True,
+    "embedding_size": 128,
+    "picture": [112, 112],
+    "pictures_kept": True,
+    "encrypted": False,
+    "retention_days": 90,
+    "probes_until": None,
+    "copies": True,
+    "debounce": 5.0,
+}
 PROBLEM: dict[str, Any] = {
     "code": "already-enrolled",
     "message": "ada is enrolled in the gallery already.",

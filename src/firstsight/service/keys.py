@@ -130,7 +130,7 @@ class Keys:
         """What the block changes is written whole; other processes wait."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path.with_suffix(".lock")):
+            with locked(self.path.with_suffix(".lock")):
                 held = self._read()
                 held = _Held(held.secret or secrets.token_bytes(32), dict(held.keys))
                 yield held
@@ -145,7 +145,8 @@ class Keys:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Other processes that ask for this file wait until the block ends."""
     import fcntl
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,27 +1,28 @@
 """Running an application until it is asked to stop."""
 
+import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from ipaddress import ip_address
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from firstsight.errors import UserError
+from firstsight.errors import FirstsightError, UserError
+from firstsight.service.addresses import in_address
+
+if TYPE_CHECKING:
+    from firstsight.service.certificates import Certificate
+
+log = logging.getLogger("firstsight.service")
 
 _TO_FINISH = 30  # seconds, for what was accepted
 _CONNECTIONS = 1000
-
-
-class Certificate(NamedTuple):
-    """PEM files."""
-
-    chain: Path
-    key: Path
+_LOOKED_AT = 3600.0  # seconds, between two looks at the certificate
 
 
 def run(
@@ -30,13 +31,17 @@ def run(
     host: str,
     port: int,
     on_ready: Callable[[str], None] = lambda address: None,
-    certificate: Certificate | None = None,
+    certificate: Callable[[], "Certificate"] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish what was accepted. `on_ready` is told the address.
+
+    With a `certificate`, over HTTPS alone. It is asked for again every hour, so that one that was renewed is used from
+    then on.
 
     Raises:
         UserError: the address cannot be had.
     """
+    held = certificate() if certificate else None
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -44,12 +49,33 @@ def run(
         server_header=False,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_TO_FINISH,
-        ssl_certfile=certificate and str(certificate.chain),
-        ssl_keyfile=certificate and certificate.key,
+        ssl_certfile=held.chain if held else None,
+        ssl_keyfile=held.key if held else None,
     )
-    with closing(_bound(host, port)) as bound, _ending_quietly():
+    with closing(_bound(host, port)) as bound, _ending_quietly(), _renewing(config, certificate):
         on_ready(_address(host, bound.getsockname()[1], "https" if certificate else "http"))
         uvicorn.Server(config).run(sockets=[bound])
+
+
+@contextmanager
+def _renewing(config: uvicorn.Config, certificate: Callable[[], "Certificate"] | None) -> Iterator[None]:
+    """Connections that begin after a certificate was renewed get the new one."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while certificate and not ended.wait(_LOOKED_AT):
+            try:
+                held = certificate()
+                if config.ssl:
+                    config.ssl.load_cert_chain(held.chain, held.key)
+            except (FirstsightError, OSError) as error:
+                log.error("The certificate was not renewed: %s", error)
+
+    threading.Thread(target=renew, name="certificate", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -82,4 +108,4 @@ def _address(host: str, port: int, scheme: str) -> str:
         named = socket.gethostname() if ip_address(host).is_unspecified else host
     except ValueError:
         named = host
-    return f"{scheme}://{f'[{named}]' if ':' in named else named}:{port}"
+    return f"{scheme}://{in_address(named)}:{port}"

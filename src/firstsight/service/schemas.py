@@ -59,10 +59,16 @@ class SignIn(Form):
     key: str = Field(max_length=200)
 
 
+class Pair(Form):
+    model_config = _like({"code": "7K2M-9QXA"})
+
+    code: str = Field(max_length=40, description="Of `firstsight serve pair`: it is used once.")
+
+
 class Correction(Form):
     model_config = _like({"person_id": 2})
 
-    person_id: int | None = Field(description="Who it was; null: nobody who is enrolled.")
+    person_id: int | None = Field(ge=1, le=2**53, description="Who it was; null: nobody who is enrolled.")
 
 
 class Answered(BaseModel):
@@ -272,6 +278,29 @@ class Models(Answered):
     model_config = _like({"models": [examples.MODEL]})
 
     models: list[ModelInfo]
+
+
+class Invitation(Answered):
+    model_config = _like(examples.INVITATION)
+
+    code: str
+    address: str = Field(description="Where the tablet goes.")
+    ends: str
+    qr: str = Field(description="The address as a QR code: an SVG picture as a data: URI.")
+
+
+class Privacy(Answered):
+    model_config = _like(examples.PRIVACY)
+
+    faces: bool = Field(description="Whether the model looks for faces.")
+    embedding_size: int = Field(description="Bytes of a template.")
+    picture: list[int] = Field(description="Width and height of the pictures that are kept, in pixels.")
+    pictures_kept: bool = Field(description="Of some who are enrolled.")
+    encrypted: bool
+    retention_days: int | None = Field(description="How long decisions are kept; null: without end.")
+    probes_until: str | None = Field(description="When the last kept picture of a decision is erased; null: none is.")
+    copies: bool = Field(description="Whether backups or exports were made.")
+    debounce: float
 
 
 class Status(Answered):

@@ -41,8 +41,11 @@ export function postForm(path, fields, { requestId, signal } = {}) {
   return write("POST", path, { body, signal, headers: requestId ? { "Idempotency-Key": requestId } : {} });
 }
 
-export async function signIn(key) {
-  await postJson("/v1/session", { key });
+export const signIn = (key) => enter({ key });
+export const signInWithCode = (code) => enter({ code });
+
+async function enter(shown) {
+  await postJson("/v1/session", shown);
   session = null;
 }
 

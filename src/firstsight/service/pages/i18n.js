@@ -2,8 +2,9 @@
 
 import { en } from "./messages.en.js";
 import { zh } from "./messages.zh.js";
+import * as running from "./messages.running.js";
 
-const LANGUAGES = { en, zh };
+const LANGUAGES = { en: { ...en, ...running.en }, zh: { ...zh, ...running.zh } };
 const REMEMBERED = "firstsight-language";
 const shown = new WeakMap(); // element -> { content: [key, ...values], label: [...] }
 const WAYS = {

@@ -11,6 +11,7 @@ const PAGES = [
   { name: "checkin", path: "/check-in.html", roles: ["kiosk", "enroll", "admin"] },
   { name: "log", path: "/log.html", roles: ["enroll", "admin"] },
 ];
+const OPEN = new Set(["sign-in", "pair", "privacy"]); // to everyone
 const SPOKEN_ANEW = 80; // ms: the same text twice is two announcements
 const TRY_AGAIN = 3000;
 
@@ -22,10 +23,11 @@ export async function start(setup) {
   buildBar(page, null);
   translatePage();
   const session = await sessionOrWait();
-  if (page !== "sign-in" && !session.role) return goTo(`/sign-in.html?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (!OPEN.has(page) && !session.role) return goTo(`/sign-in.html?next=${encodeURIComponent(location.pathname + location.search)}`);
   buildBar(page, session);
+  buildFoot(session);
   const allowed = PAGES.filter(({ roles }) => roles.includes(session.role));
-  if (page !== "sign-in" && !allowed.some(({ name }) => name === page)) return goTo(allowed[0].path);
+  if (!OPEN.has(page) && !allowed.some(({ name }) => name === page)) return goTo(allowed[0].path);
   try {
     await setup(session);
   } catch (error) {
@@ -65,6 +67,11 @@ function buildBar(page, session) {
   Object.assign(other, { textContent: text("other_language"), lang: text("other_lang") });
   const brand = h("a", { class: "brand", href: "/" }, h("img", { src: "/icon.svg", alt: "", width: 28, height: 28 }), h("span", {}, "firstsight"));
   $(".bar").replaceChildren(h("div", {}, brand, h("nav", { class: "tabs", label: "nav" }, links), leave, other));
+}
+
+function buildFoot(session) {
+  const pair = session.keys && session.role === "admin" ? h("a", { href: "/pair.html", t: "nav_pair" }) : null;
+  $("#main").after(h("footer", { class: "foot" }, h("a", { href: "/privacy.html", t: "nav_privacy" }), pair));
 }
 
 function switchLanguage() {
