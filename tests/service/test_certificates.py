@@ -1,14 +1,16 @@
 """The service's own certificate: what a browser takes, kept until it must be made anew; and those of others."""
 
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvicorn
 from cryptography import x509
 
-from firstsight.errors import UserError
-from firstsight.service import certificates
+from firstsight.errors import StorageError, UserError
+from firstsight.service import certificates, running
 from firstsight.service.certificates import given_certificate, own_certificate
 
 NAMES = ["192.0.2.7", "fd00::7", "door.local", "localhost"]
@@ -96,3 +98,25 @@ def test_files_of_others_are_taken_or_refused_in_a_sentence(tmp_path: Path, monk
     over = own_certificate(tmp_path / "three", NAMES)
     with pytest.raises(UserError, match="ended on"):
         given_certificate(over.chain, over.key)
+
+
+def test_one_that_was_renewed_while_the_service_runs_is_used_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_LOOKED_AT", 0.001)
+    taken, names, tried = threading.Event(), [*NAMES, "10.0.0.9"], iter([True])
+
+    class Context:
+        def load_cert_chain(self, chain: Path, key: Path) -> None:
+            assert b"BEGIN" in chain.read_bytes() + key.read_bytes()
+            taken.set()
+
+    def renewed() -> certificates.Certificate:
+        if next(tried, False):
+            raise StorageError("The disk is full.", hint="")
+        return own_certificate(tmp_path, names)
+
+    config = uvicorn.Config("", log_config=None)
+    config.ssl = Context()  # type: ignore[assignment]
+    with running._renewing(config, renewed):
+        assert taken.wait(30), "and what failed once is tried again"
