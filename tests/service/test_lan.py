@@ -1,7 +1,9 @@
 """Where `serve --lan` says it is, and what it refuses before a model is loaded."""
 
 import json
+import socket
 import sys
+from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from firstsight.cli.lan import certificates_for, show_addresses
 from firstsight.cli.main import main
 from firstsight.errors import UserError
 from firstsight.places import data_folder
-from firstsight.service import addresses
+from firstsight.service import addresses, running
 from firstsight.service.addresses import lan_addresses
 
 
@@ -72,3 +74,10 @@ def test_a_code_is_for_a_service_that_was_started(
     code, out, _ = typed(capsys, monkeypatch, "serve", "pair", "--json")
     made = json.loads(out)
     assert (code, made["address"]) == (0, f"https://192.168.1.5:8000/pair.html#{made['code']}")
+
+
+def test_no_answer_waits_for_an_acknowledgment() -> None:
+    with closing(running._bound("127.0.0.1", 0)) as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
