@@ -18,6 +18,7 @@ from firstsight.recipes import (
     with_flags,
     write_recipe,
 )
+from firstsight.workflows.learn_from_ledger import RECIPE
 
 
 def test_a_recipe_survives_toml() -> None:
@@ -184,6 +185,10 @@ def test_every_recipe_in_recipes_can_be_read(path: Path) -> None:
     if path.name == "stream.toml":
         assert read_recipe(path, StreamRecipe) == StreamRecipe(), "it shows the defaults"
         assert "firstsight stream recipes/stream.toml --source" in path.read_text("utf-8")
+        return
+    if path.name == "from-ledger.toml":
+        assert read_recipe(path) == RECIPE, "it shows the defaults"
+        assert "firstsight stream recipes/from-ledger.toml --from-ledger" in path.read_text("utf-8")
         return
     assert read_recipe(path) != Recipe()
     refuse_without_effect(read_recipe(path), where=path.name)

@@ -8,10 +8,11 @@ from cyclopts import Parameter
 from rich.live import Live
 from rich.table import Table
 
-from firstsight.cli.console import err, print_json, print_table
+from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import Json, with_recipe_flags
+from firstsight.cli.options import GalleryUrl, Json, Model, with_recipe_flags
 from firstsight.config import StreamRecipe
+from firstsight.errors import UserError
 
 if TYPE_CHECKING:
     from firstsight.workflows.stream import OnFigures, StreamRun
@@ -23,6 +24,12 @@ def stream(
     *,
     out: Annotated[Path | None, Parameter(help="The run folder to write; without it nothing is kept.")] = None,
     resume: Annotated[bool, Parameter(help="Go on from the last checkpoint: --resume --out OUT is enough.")] = False,
+    from_ledger: Annotated[
+        bool,
+        Parameter(help="Learn from confirmed check-ins of a gallery, and move it to the new model if it is better."),
+    ] = False,
+    model: Model = None,
+    gallery: GalleryUrl = None,
     json: Json = False,
     **flags: Any,
 ) -> int:
@@ -31,12 +38,20 @@ def stream(
     Beside the accuracy so far stands that of saying the last label again, which is hard to beat where labels come in
     runs. Ctrl-C or SIGTERM end it with a checkpoint, the model and a report.
 
+    With --from-ledger the arrivals are check-ins that an operator confirmed, with pictures kept. Exit code 3: the new
+    model is not measurably better, and the gallery keeps the old one.
+
     Example: firstsight stream --source weather.csv --target rain --out runs/weather
     """
     from firstsight.recipes import read_recipe, with_flags
     from firstsight.workflows.stream import recipe_of_stream, stream
 
     given = {flag: value for flag, value in flags.items() if value is not None}
+    if from_ledger:
+        _refuse_flags([*given, *(["resume"] if resume else [])])
+        return _from_ledger(recipe, out, model, gallery, json)
+    if model or gallery:
+        raise UserError("--model and --gallery have no effect without --from-ledger.", hint="Leave them out.")
     if recipe is not None:
         begun = read_recipe(recipe, StreamRecipe)
     else:
@@ -50,6 +65,26 @@ def stream(
     else:
         _show(run)
     return 0
+
+
+def _refuse_flags(flags: list[str]) -> None:
+    if flags:
+        named = ", ".join(f"--{flag.replace('_', '-')}" for flag in flags)
+        raise UserError(f"With --from-ledger {named} cannot be used.", hint="Settings go into a recipe of training.")
+
+
+def _from_ledger(recipe: Path | None, out: Path | None, model: str | None, gallery: str | None, json: bool) -> int:
+    from firstsight.cli.recognizer import open_gallery
+    from firstsight.workflows.learn_from_ledger import learn_from_ledger
+
+    with open_gallery(model, gallery) as opened, progress(quiet=json) as on_progress:
+        learned = learn_from_ledger(opened, recipe, out=out, on_progress=on_progress, on_warning=_warn)
+    if json:
+        print_json(learned.to_json())
+    else:
+        console.print(learned.in_words(), markup=False)
+        console.print(f"report: {learned.run.folder / 'report.html'}", markup=False)
+    return 0 if learned.better else 3
 
 
 def _show(run: "StreamRun") -> None:

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from firstsight.config import Preprocessing
 from firstsight.data.align import detector_version
+from firstsight.data.files import MemoryFiles
 from firstsight.data.identities import PictureSet
 from firstsight.data.pictures import is_gray, prepare
 from firstsight.errors import DataError, PictureError
@@ -89,6 +90,8 @@ def packed_pictures(
     folder = folder or cache_folder()
     if not len(pictures):
         return Packed(_empty(0, preprocessing), pictures, ())
+    if isinstance(pictures.files, MemoryFiles):  # kept off the disk by whoever opened them
+        return _in_memory(pictures, preprocessing, on_progress)
     path = folder / f"{_key(pictures, preprocessing)}.pictures"
     with contextlib.suppress(OSError, _DamagedError):
         packed = _map(path, pictures, preprocessing)

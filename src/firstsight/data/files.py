@@ -1,12 +1,13 @@
 """Where the bytes of a picture set lie: in a folder or in a zip."""
 
+import hashlib
 import os
 import stat
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
@@ -56,6 +57,26 @@ class FolderFiles:
         except OSError:
             return f"{where} missing"
         return f"{where.absolute()} {status.st_size} {status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class MemoryFiles:
+    """Files that are never on a disk: `content` has their bytes by name. `called` is what messages call them all."""
+
+    called: str
+    content: Mapping[str, bytes] = field(repr=False)
+
+    def read(self, path: str) -> bytes:
+        return self.content[path]
+
+    def where(self, path: str) -> str:
+        return f"{path} of {self.called}"
+
+    def size(self, path: str) -> int:
+        return len(self.content[path])
+
+    def stamp(self, path: str) -> str:
+        return hashlib.sha256(self.content[path]).hexdigest()
 
 
 class ZipFiles:

@@ -164,6 +164,12 @@ def set_align(model: Model, align: Literal["auto", "none", "faces"] | None) -> M
     return dataclasses.replace(model, config=dataclasses.replace(model.config, preprocessing=preprocessing))
 
 
+def for_crops(model: Model) -> Model:
+    """The same model for pictures that are its network's input already: nothing in them is looked for or drawn anew."""
+    crops = dataclasses.replace(model.config.preprocessing, align="none", fit="stretch")
+    return dataclasses.replace(model, config=dataclasses.replace(model.config, preprocessing=crops))
+
+
 def keep_operating_point(model: Model, point: OperatingPoint) -> Model:
     """Write a default operating point into the config.json of a model folder, whole or not at all.
 

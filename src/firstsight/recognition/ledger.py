@@ -132,6 +132,7 @@ class Ledger:
         until: datetime | None = None,
         name: str | None = None,
         reviewed: bool = False,
+        with_probe: bool = False,
         newest_first: bool = False,
         beyond: Place | None = None,
         page: int = _PAGE,
@@ -139,7 +140,8 @@ class Ledger:
         """The entries of since ≤ time < until, in the order of their time, read in pages as they are asked for.
 
         `name` leaves those of one person, by the decision or, where an operator spoke, by the operator; `reviewed`
-        leaves those of which an operator spoke; `beyond` those that come after this place in the order.
+        leaves those of which an operator spoke; `with_probe` those whose picture is kept; `beyond` those that come
+        after this place in the order.
 
         Raises:
             NotEnrolled: nobody has this name.
@@ -153,6 +155,8 @@ class Ledger:
             query = query.where(ledger.c.at < naive(until))
         if reviewed:
             query = query.where(ledger.c.id.in_(sa.select(reviews.c.ledger_id)))
+        if with_probe:
+            query = query.where(ledger.c.id.in_(sa.select(probes.c.ledger_id).where(_alive())))
         if wanted:
             query = query.where(self._may_be(wanted))
         while True:
@@ -170,11 +174,10 @@ class Ledger:
 
     def probe(self, number: int) -> bytes | None:
         """The PNG of the network's input that led to an entry; None if it was not kept, or is erased."""
-        alive = probes.c.erase_at > naive(datetime.now(UTC))
         with self._storage.reading() as connection:
             self._gallery.terms.state(connection)
             found: bytes | None = connection.scalar(
-                sa.select(probes.c.picture).where(probes.c.ledger_id == number, alive)
+                sa.select(probes.c.picture).where(probes.c.ledger_id == number, _alive())
             )
         return None if found is None else unseal(self._gallery.terms.cipher, found, probe_of(number))
 
@@ -242,6 +245,10 @@ class Ledger:
 
 def _whole() -> sa.Select[Any]:
     return sa.select(ledger)
+
+
+def _alive() -> sa.ColumnElement[bool]:
+    return probes.c.erase_at > naive(datetime.now(UTC))
 
 
 def _beyond(place: Place, newest_first: bool) -> sa.ColumnElement[bool]:

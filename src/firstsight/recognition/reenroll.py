@@ -73,6 +73,16 @@ def reenroll(
     return int(count)
 
 
+def require_pictures(opened: Gallery) -> None:
+    """Refuse a gallery that cannot be moved to another model, because pictures are missing.
+
+    Raises:
+        GalleryError: the message says whose.
+    """
+    with opened.storage.reading() as connection:
+        _refuse_missing(connection, opened.where)
+
+
 def refuse_unfit(old: Preprocessing, new: Preprocessing) -> None:
     """Refuse pictures prepared by `old` where a network that expects `new` would see something else than it knows.
 

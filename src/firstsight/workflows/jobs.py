@@ -32,7 +32,7 @@ from firstsight.evaluation.protocol_pages import comparison_table
 from firstsight.evaluation.protocols import Evaluation, embed_set, evaluate
 from firstsight.evaluation.report import Headline, Section, Table
 from firstsight.evaluation.verification import verification, verification_figures
-from firstsight.models.folder import Model, make_model, set_align, set_operating_point
+from firstsight.models.folder import Model, for_crops, make_model, set_align, set_operating_point
 from firstsight.models.registry import with_own_size
 from firstsight.training.feed import Feed, example_feed, picture_feed
 from firstsight.training.loss import loss_name
@@ -90,9 +90,16 @@ class Job(Protocol):
         """Measure the trained model."""
 
 
-def open_job(recipe: Recipe, on_progress: OnProgress, *, few: int | None = None, start: Model | None = None) -> Job:
+def open_job(
+    recipe: Recipe,
+    on_progress: OnProgress,
+    *,
+    few: int | None = None,
+    start: Model | None = None,
+    crops: PictureSet | None = None,
+) -> Job:
     """Read the data of a recipe; with `few`, so many of the examples to learn from, and no more. `start` is the model
-    that the recipe begins with.
+    that the recipe begins with; `crops` are inputs of its network, to learn from in place of the recipe's pictures.
 
     Raises:
         DataError: none named, unreadable, or too few to learn from and measure on.
@@ -104,7 +111,7 @@ def open_job(recipe: Recipe, on_progress: OnProgress, *, few: int | None = None,
     if recipe.data.task != "regression":
         recipe = replace(recipe, preprocessing=_settled(recipe, start))
     if recipe.data.task == "embedding":
-        return EmbeddingJob(recipe, on_progress, few, start)
+        return EmbeddingJob(recipe, on_progress, few, start, crops)
     return ExampleJob(recipe, on_progress, few)
 
 
@@ -119,9 +126,17 @@ class EmbeddingJob:
     """Identities to be told apart, measured on others."""
 
     def __init__(
-        self, recipe: Recipe, on_progress: OnProgress, few: int | None = None, start: Model | None = None
+        self,
+        recipe: Recipe,
+        on_progress: OnProgress,
+        few: int | None = None,
+        start: Model | None = None,
+        crops: PictureSet | None = None,
     ) -> None:
-        pictures = open_pictures(recipe.data.path)
+        pictures = open_pictures(recipe.data.path) if crops is None else crops
+        self._of_crops = crops is not None
+        if self._of_crops:
+            recipe = replace(recipe, preprocessing=replace(recipe.preprocessing, align="none", fit="stretch"))
         learned, self._held_out = _identity_sets(recipe, pictures)
         self.start = start
         measured_on = self._held_out if recipe.data.val and self._held_out else pictures
@@ -200,7 +215,7 @@ class EmbeddingJob:
 
     def _as_here(self, model: Model) -> Model:
         """The model for pictures like those of this run, which may be aligned already."""
-        return set_align(model, self.recipe.preprocessing.align)
+        return for_crops(model) if self._of_crops else set_align(model, self.recipe.preprocessing.align)
 
 
 class ExampleJob:

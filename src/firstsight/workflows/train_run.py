@@ -12,6 +12,7 @@ from torch import nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.config import Network, Recipe
+from firstsight.data.identities import PictureSet
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
@@ -101,6 +102,7 @@ def train(
     *,
     out: str | Path,
     network: nn.Module | None = None,
+    crops: PictureSet | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     on_progress: OnProgress = silent,
@@ -113,6 +115,8 @@ def train(
         out: the run folder to make.
         network: any module that maps float32 B x C x H x W to B x D, to train in place of the one that the recipe
             names. For an embedding its outputs are brought to unit length.
+        crops: inputs of the network that the recipe begins with, to learn from in place of the recipe's pictures, whose
+            path then only says where they come from.
         resume: go on with a run that was interrupted; the outcome is, bit for bit, that of a run never interrupted.
         tensorboard: also write the curves of metrics.jsonl to tensorboard/, which `tensorboard --logdir` shows. A run
             that began with it is resumed with it.
@@ -144,7 +148,7 @@ def train(
         require_tensorboard()
     on_progress = on_progress if rank() == 0 else silent
     with interruptible(folder):
-        job, network, device = prepare(recipe, network, on_progress)
+        job, network, device = prepare(recipe, network, on_progress, crops=crops)
         require_a_comparison(job)
         for warning in job.warnings if rank() == 0 else ():
             on_warning(warning)
@@ -194,13 +198,18 @@ def recipe_of_run(folder: Path) -> Recipe:
 
 
 def prepare(
-    recipe: Recipe, network: nn.Module | None, on_progress: OnProgress, *, few: int | None = None
+    recipe: Recipe,
+    network: nn.Module | None,
+    on_progress: OnProgress,
+    *,
+    few: int | None = None,
+    crops: PictureSet | None = None,
 ) -> tuple[Job, nn.Module, torch.device]:
     """The data of a recipe, the network to train on them, and where; what cannot work is refused before any work."""
     device = pick_device(recipe.training.device)
     make_loss(recipe)
     start = start_of(recipe, network, device)
-    job = open_job(recipe, on_progress, few=few, start=start)
+    job = open_job(recipe, on_progress, few=few, start=start, crops=crops)
     job, network = (job, copy.deepcopy(start.network)) if start else _with_network(job, network)
     if recipe.training.patience and not job.held_out:
         raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
