@@ -11,7 +11,7 @@ from firstsight.config import OperatingPoint
 from firstsight.data.align import Which
 from firstsight.errors import GalleryError, PictureError, PictureUnfit
 from firstsight.functional.quantize import quantize, template_distances
-from firstsight.models.folder import Model, require_embedding
+from firstsight.models.folder import Model, load_model, require_embedding, set_align
 from firstsight.places import data_folder
 from firstsight.recognition.decision import (
     Decision,
@@ -201,6 +201,27 @@ class Recognizer:
                 yield decide_unfit(look, rule, model=model, gallery_size=size)
             else:
                 yield decide_identify(next(found), rule, model=model, gallery_size=size)
+
+    def follow(self) -> None:
+        """Take the model that the gallery was moved to meanwhile, from where it was when the gallery moved.
+
+        Nobody else may use the recognizer, or its gallery, until this returns: templates of one model must not meet
+        those of another.
+
+        Raises:
+            OtherModel: a threshold was given by hand: it was that of the old model; or what is found there is not the
+                gallery's model.
+            ModelError: the model is gone, or damaged.
+        """
+        name = self.gallery.model_name
+        if name is None or self.gallery.model_identity == self.model.identity:
+            return
+        if self._threshold is not None:
+            self.gallery.bind_model(self.model)  # refused
+        model = load_model(name, device=str(self.model.device))
+        model = set_align(model, self.model.config.preprocessing.align)
+        self.gallery.bind_model(model)
+        self.model = model
 
     def forget(self, name: str) -> Receipt:
         """Erase an identity with all that was kept of it.

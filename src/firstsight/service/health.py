@@ -16,9 +16,10 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", response_model=schemas.Status)
-def readyz(request: Request) -> dict[str, str]:
+async def readyz(request: Request) -> dict[str, str]:
     """The gallery can be read and searched; else 503."""
-    service_of(request).recognizer.gallery.count_templates()
+    service = service_of(request)
+    await service.workers.quick(service.recognizer.gallery.count_templates)
     return {"status": "ready"}
 
 

@@ -18,9 +18,10 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("", response_model=schemas.Models, dependencies=[Depends(needs("enroll"))])
-def models(request: Request) -> dict[str, Any]:
+async def models(request: Request) -> dict[str, Any]:
     """The model in use, its operating point in words, and what another threshold would cost."""
-    return {"models": [_described(service_of(request).recognizer)]}
+    service = service_of(request)
+    return {"models": [await service.workers.quick(lambda: _described(service.recognizer))]}
 
 
 def _described(recognizer: Recognizer) -> dict[str, Any]:

@@ -3,10 +3,15 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from starlette.concurrency import run_in_threadpool
+
+from firstsight.errors import OtherModel
 from firstsight.recognition.decision import Decision
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.service.problems import Problem
@@ -25,7 +30,8 @@ class _Job(NamedTuple):
 class Workers:
     """Runs what needs the network. At most `queue` wait; more are refused at once, so memory does not grow.
 
-    A worker has one decoded picture at a time, of up to 40 megapixels.
+    A worker has one decoded picture at a time, of up to 40 megapixels. Where the gallery was moved to another model,
+    the recognizer follows it while no other worker is at work, and what was refused for it is done again.
     """
 
     def __init__(self, recognizer: Recognizer, *, threads: int, queue: int) -> None:
@@ -34,6 +40,9 @@ class Workers:
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._turns = threading.Condition()
+        self._at_work = 0  # workers that use the recognizer
+        self._following = False
         self._threads = [threading.Thread(target=self._work, name=f"embed-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -51,6 +60,17 @@ class Workers:
         """
         decision: Decision = await self._done(None, picture)
         return decision
+
+    async def quick(self, call: Callable[[], T]) -> T:
+        """Run `call`, which needs no network, beside the workers; in a worker where the gallery has another model now.
+
+        Raises:
+            Problem: it has, and too many wait already.
+        """
+        try:
+            return await run_in_threadpool(call)
+        except OtherModel:
+            return await self.run(call)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run `call` in a worker.
@@ -81,10 +101,8 @@ class Workers:
     def _work(self) -> None:
         while jobs := self._taken():
             jobs = [job for job in jobs if job.done.set_running_or_notify_cancel()]
-            if len(jobs) == 1 and (call := jobs[0].call):
-                _settle(jobs[0], call)
-            elif jobs:
-                self._identify(jobs)
+            if jobs:
+                _settle(jobs, partial(self._with_its_model, partial(self._outcomes, jobs)))
 
     def _taken(self) -> list[_Job]:
         """The next job; of those to identify, this worker's share of what waits in a row. None: it is closing."""
@@ -99,27 +117,67 @@ class Workers:
                 jobs.append(self._waiting.popleft())
             return jobs
 
-    def _identify(self, jobs: list[_Job]) -> None:
-        ready = []
-        for job in jobs:
-            try:
-                ready.append((job, self.recognizer.look(job.picture)))
-            except BaseException as error:
-                job.done.set_exception(error)
+    def _outcomes(self, jobs: list[_Job]) -> list[Any]:
+        """What each job asked for, or its error."""
+        if call := jobs[0].call:
+            return [call()]
+        looks = [_or_error(partial(self.recognizer.look, job.picture)) for job in jobs]
+        decisions = self.recognizer.decide_many([look for look in looks if not isinstance(look, _Failed)])
+        return [look if isinstance(look, _Failed) else next(decisions) for look in looks]
+
+    def _with_its_model(self, call: Callable[[], T]) -> T:
         try:
-            decisions = list(self.recognizer.decide_many([look for _, look in ready]))
-        except BaseException as error:
-            for job, _ in ready:
-                job.done.set_exception(error)
-        else:
-            for (job, _), decision in zip(ready, decisions, strict=True):
-                job.done.set_result(decision)
+            with self._using():
+                return call()
+        except OtherModel:
+            self._follow()
+        with self._using():
+            return call()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._turns:
+            self._turns.wait_for(lambda: not self._following)
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._at_work -= 1
+                self._turns.notify_all()
+
+    def _follow(self) -> None:
+        with self._turns:
+            self._turns.wait_for(lambda: not self._following)
+            self._following = True
+            self._turns.wait_for(lambda: not self._at_work)
+        try:
+            self.recognizer.follow()
+        finally:
+            with self._turns:
+                self._following = False
+                self._turns.notify_all()
 
 
-def _settle(job: _Job, call: Callable[[], Any]) -> None:
+class _Failed(NamedTuple):
+    error: BaseException
+
+
+def _or_error(call: Callable[[], T]) -> T | _Failed:
+    try:
+        return call()
+    except Exception as error:
+        return _Failed(error)
+
+
+def _settle(jobs: list[_Job], call: Callable[[], list[Any]]) -> None:
+    """Give each job what `call` found for it; an error is that of one, or of all."""
     try:
         found = call()
     except BaseException as error:
-        job.done.set_exception(error)
-    else:
-        job.done.set_result(found)
+        found = [_Failed(error)] * len(jobs)
+    for job, outcome in zip(jobs, found, strict=True):
+        if isinstance(outcome, _Failed):
+            job.done.set_exception(outcome.error)
+        else:
+            job.done.set_result(outcome)
