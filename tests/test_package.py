@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,9 @@ def test_the_floors_hold() -> None:
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     lint = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert lint.returncode == 0, lint.stdout
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """Without packages, pytest imports them all by that name alone."""
+    count = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, times in count.items() if times > 1] == []
