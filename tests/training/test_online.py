@@ -12,7 +12,7 @@ import torch
 from firstsight.config import Learner
 from firstsight.models.committee import CommitteeNetwork
 from firstsight.training.context import Context
-from firstsight.training.online import SMOOTH, OnlineLearner, one_hot
+from firstsight.training.online import OnlineLearner, one_hot
 
 ROWS = 600
 
@@ -63,7 +63,7 @@ def test_a_step_is_that_of_autograd(loss: Any) -> None:
                 square += gradient.square()
         rate = learner.rate_E11[e, 0, 0]
         for weight, total, square, name in zip(weights, sums, squares, ("hidden_MIH", "last_MKO"), strict=True):
-            expected = weight - rate * total / (square + SMOOTH).sqrt()
+            expected = weight - rate * total / square.sqrt()
             torch.testing.assert_close(torch.tensor(learner.arrays()[name][e]), expected.detach(), atol=2e-6, rtol=1e-5)
 
 

@@ -44,7 +44,7 @@ class RowReader:
         number = _text(record.get(self.id)) if self.id else None
         x: list[float] | None
         try:
-            x = [float(record[name]) for name in self.features]
+            x = [*map(float, map(record.__getitem__, self.features))]
         except (KeyError, ValueError, TypeError):
             x = self._carefully(record, late=label is not None and number is not None)
         if self.target not in record and number is None:

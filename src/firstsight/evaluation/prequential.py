@@ -58,6 +58,24 @@ class Prequential:
         return {f"{prefix}{name}": value if self.rows else None for name, value in found.items()}
 
 
+def class_errors(score_BO: Array, no_change_B: Array, label_B: Array) -> tuple[Array, Array, Array]:
+    """Error, that of no-change, and loss of each row. Of a class that had no score yet, every guess is wrong."""
+    outputs = score_BO.shape[1]
+    guess_B = score_BO.argmax(1) if outputs else np.full(len(label_B), -1)
+    own_B = np.zeros(len(label_B))
+    known = np.flatnonzero(label_B < outputs)
+    own_B[known] = score_BO[known, label_B[known]]
+    loss_B = 0.5 * (np.square(score_BO).sum(1) - 2 * own_B + 1)
+    return guess_B != label_B, no_change_B != label_B, loss_B
+
+
+def number_errors(output_B: Array, scale_B2: Array, no_change_B: Array, label_B: Array) -> tuple[Array, Array, Array]:
+    """The same of numbers, where outputs are in standard deviations from a mean; the loss is too."""
+    mean_B, std_B = scale_B2.T
+    error_B = np.abs(output_B * std_B + mean_B - label_B)
+    return error_B, np.abs(no_change_B - label_B), 0.5 * np.square(error_B / std_B)
+
+
 def headlines(figures: dict[str, Any]) -> list[Headline]:
     """The figure to remember, beside the baseline."""
     if "accuracy" in figures:

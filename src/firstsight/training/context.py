@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.models.committee import FARTHEST, LABEL_LAGS, LABEL_MEMORY, ROW_MEMORY
+from firstsight.models.committee import (
+    FARTHEST,
+    LABEL_LAGS,
+    LABEL_MEMORY,
+    PER_FEATURE,
+    PER_LABEL,
+    ROW_MEMORY,
+    input_count,
+)
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -35,13 +43,21 @@ class RunningStandardization:
         if unshifted_F.any():  # a feature's first value: from there on its sums lose no digits
             first_F = x_BF[known_BF.argmax(0), np.arange(x_BF.shape[1])]
             self.shift_F = np.where(unshifted_F & known_BF.any(0), first_F, self.shift_F)
-        shifted_BF = np.where(known_BF, x_BF - self.shift_F, 0.0)
-        count_BF = self.count_F + known_BF.cumsum(0)
-        sum_BF = self.sum_F + shifted_BF.cumsum(0)
-        square_BF = self.square_F + np.square(shifted_BF).cumsum(0)
-        self.count_F, self.sum_F, self.square_F = count_BF[-1], sum_BF[-1], square_BF[-1]
-        mean_BF, std_BF = _moments(count_BF, sum_BF, square_BF)
-        return np.clip(np.where(known_BF, (shifted_BF - mean_BF) / std_BF, 0.0), -FARTHEST, FARTHEST)
+        shifted_BF = x_BF - self.shift_F
+        if not known_BF.all():
+            shifted_BF[~known_BF] = 0.0
+        so_far_3BF = np.empty((3, 1 + len(x_BF), x_BF.shape[1]))
+        so_far_3BF[:, 0] = self.count_F, self.sum_F, self.square_F
+        so_far_3BF[0, 1:], so_far_3BF[1, 1:] = known_BF, shifted_BF
+        np.multiply(shifted_BF, shifted_BF, out=so_far_3BF[2, 1:])
+        so_far_3BF.cumsum(1, out=so_far_3BF)
+        self.count_F, self.sum_F, self.square_F = so_far_3BF[:, -1].copy()
+        mean_BF, std_BF = _moments(*so_far_3BF[:, 1:])
+        shifted_BF -= mean_BF
+        shifted_BF /= std_BF
+        if not known_BF.all():
+            shifted_BF[~known_BF] = 0.0
+        return np.asarray(shifted_BF.clip(-FARTHEST, FARTHEST, out=shifted_BF))
 
     @property
     def moments(self) -> tuple[Floats, Floats]:
@@ -78,13 +94,19 @@ class Context:
             known_B: how many of these were known when each row arrived.
         """
         row_BF = self.standard.apply(x_BF)
-        before_BF = np.concatenate([self.row_F[None], row_BF[:-1]])
+        count, features = row_BF.shape
+        labels_BOT = self._labels(label_KO)[known_B]
+        x_BI = np.empty((count, input_count(features, labels_BOT.shape[1])), np.float32)
+        x_BI[:, 0] = 1
+        x_BPF = x_BI[:, 1 : 1 + PER_FEATURE * features].reshape(count, PER_FEATURE, features)
         means_SBF = _running_means(ROW_MEMORY, self.rows_SF, row_BF)
-        ones_B1 = np.ones((len(row_BF), 1))
-        changes = [row_BF - before_BF, *(row_BF - means_SBF[:, :-1])]
-        labels_BT = self._labels(label_KO)[known_B].reshape(len(row_BF), -1)
+        x_BPF[:, 0] = row_BF
+        np.subtract(row_BF[0], self.row_F, out=x_BPF[0, 1], casting="same_kind")
+        np.subtract(row_BF[1:], row_BF[:-1], out=x_BPF[1:, 1], casting="same_kind")
+        np.subtract(row_BF, means_SBF[:, :-1], out=x_BPF[:, 2:].swapaxes(0, 1), casting="same_kind")
+        x_BI[:, 1 + PER_FEATURE * features :] = labels_BOT.reshape(count, -1)
         self.row_F, self.rows_SF = row_BF[-1], means_SBF[:, -1]
-        return np.concatenate([ones_B1, row_BF, *changes, labels_BT], 1, dtype=np.float32)
+        return x_BI
 
     def note(self, label_KO: NDArray[Any]) -> None:
         """Labels that came while no row did."""
@@ -107,12 +129,16 @@ class Context:
 
     def _labels(self, label_KO: NDArray[Any]) -> Floats:
         """K + 1 x O x T: what is known of the labels after each of those that came, and before the first."""
-        count = len(label_KO)
-        full: Floats = np.concatenate([self.lags_LO, label_KO], dtype=np.float64)
-        lags = [full[LABEL_LAGS - lag : LABEL_LAGS - lag + count + 1] for lag in range(1, LABEL_LAGS + 1)]
+        count, outputs = label_KO.shape
+        full = np.empty((LABEL_LAGS + count, outputs))
+        full[:LABEL_LAGS], full[LABEL_LAGS:] = self.lags_LO, label_KO
         means_SKO = _running_means(LABEL_MEMORY, self.means_SO, full[LABEL_LAGS:])
+        known_KOT = np.empty((count + 1, outputs, PER_LABEL))
+        for lag in range(1, LABEL_LAGS + 1):
+            known_KOT[:, :, lag - 1] = full[LABEL_LAGS - lag : LABEL_LAGS - lag + count + 1]
+        known_KOT[:, :, LABEL_LAGS:] = means_SKO.transpose(1, 2, 0)
         self.lags_LO, self.means_SO = full[count:], means_SKO[:, -1]
-        return np.stack([*lags, *means_SKO], axis=2)
+        return known_KOT
 
     def arrays(self) -> Arrays:
         """All that it remembers."""

@@ -18,8 +18,10 @@ NumPy goes through all of them at once; tests/training/test_online.py holds thei
 B rows, F features, I inputs, E networks, M members (networks, averages, no-change), H hidden, O outputs.
 """
 
+import functools
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,7 @@ from firstsight.training.context import Arrays, Context, Floats
 
 Float32s = NDArray[np.float32]
 SMOOTH = 1e-2
-"""Added to the sum of squared gradients: the first step of a weight is not all of its rate."""
+"""What sums of squared gradients begin with: the first step of a weight is not all of its rate."""
 WORST = 4.0
 """Squared error ‖L(x) − o‖² of one example that no longer lowers a member's weight: an outlier condemns nobody."""
 
@@ -39,6 +41,7 @@ WORST = 4.0
 class Forward(NamedTuple):
     """What the networks made of inputs, kept for the gradient. `output_MBO` ends with the no-change prediction."""
 
+    x_BI: Float32s
     x_EBI: Float32s
     last_EBK: Float32s
     output_MBO: Float32s
@@ -70,7 +73,7 @@ class OnlineLearner:
         self.hidden_MIH = np.zeros((2 * networks, 0, config.hidden), np.float32)
         self.last_MKO = np.zeros((2 * networks, config.hidden, outputs), np.float32)
         self.hidden_square_EIH = np.zeros((networks, 0, config.hidden), np.float32)
-        self.last_square_EKO = np.zeros((networks, config.hidden, outputs), np.float32)
+        self.last_square_EKO = np.full((networks, config.hidden, outputs), SMOOTH, np.float32)
         self.loss_M = np.zeros(2 * networks + 1)
         if not config.temporal:
             self.loss_M[-1] = np.inf
@@ -90,21 +93,22 @@ class OnlineLearner:
         """What is predicted of inputs; those that were made when there were fewer outputs are filled up."""
         if x_BI.shape[1] < self.view_EI.shape[1]:
             x_BI = np.pad(x_BI, ((0, 0), (0, self.view_EI.shape[1] - x_BI.shape[1])))
-        networks = len(self.view_EI)
+        networks, units, count = len(self.view_EI), self.config.hidden, len(x_BI)
         x_EBI = x_BI * self.view_EI[:, None]
-        hidden_EBH = np.maximum(x_EBI @ self.hidden_MIH[:networks], 0)
-        slow_EBH = np.maximum(x_EBI @ self.hidden_MIH[networks:], 0)
-        last_EBK = np.concatenate([hidden_EBH, x_EBI], 2)
-        output_MBO = np.empty((2 * networks + 1, len(x_BI), self.outputs), np.float32)
-        np.matmul(last_EBK, self.last_MKO[:networks], out=output_MBO[:networks])
-        np.matmul(np.concatenate([slow_EBH, x_EBI], 2), self.last_MKO[networks:], out=output_MBO[networks:-1])
+        last_2EBK = np.empty((2, networks, count, units + x_BI.shape[1]), np.float32)  # the networks, their averages
+        hidden_2EBH = last_2EBK[..., :units]
+        np.matmul(x_EBI, self.hidden_MIH.reshape(2, networks, -1, units), out=hidden_2EBH)
+        np.maximum(hidden_2EBH, 0, out=hidden_2EBH)
+        last_2EBK[..., units:] = x_EBI
+        output_MBO = np.empty((2 * networks + 1, count, self.outputs), np.float32)
+        np.matmul(last_2EBK.reshape(2 * networks, count, -1), self.last_MKO, out=output_MBO[:-1])
         if self.softmax and self.outputs:
             output_MBO[:-1] = _softmax(output_MBO[:-1])
         first_label = 1 + PER_FEATURE * self.features
         output_MBO[-1] = x_BI[:, first_label::PER_LABEL]
         weight_M = self.member_weights.astype(np.float32)
         mixed_BO = (weight_M @ output_MBO.reshape(len(weight_M), -1)).reshape(output_MBO.shape[1:])
-        return Forward(x_EBI, last_EBK, output_MBO, mixed_BO)
+        return Forward(x_BI, x_EBI, last_2EBK[0], output_MBO, mixed_BO)
 
     def learn(self, target_BO: Float32s, seen: Forward) -> None:
         """One step on the summed loss.
@@ -116,8 +120,9 @@ class OnlineLearner:
         Raises:
             TrainingError: the loss is not finite; the weights are left as they were.
         """
-        square_MB = np.square(seen.output_MBO - target_BO).sum(2)
-        if not np.isfinite(square_MB).all():
+        error_MBO = seen.output_MBO - target_BO
+        square_MB = np.einsum("mbo,mbo->mb", error_MBO, error_MBO)
+        if not math.isfinite(square_MB.sum()):
             raise TrainingError(
                 f"The loss is not finite after {self.examples:,} examples.",
                 hint="Lower --rates, or look for broken values in the stream.",
@@ -125,7 +130,7 @@ class OnlineLearner:
         count = len(target_BO)
         self.loss_M *= self.config.memory**count
         self.loss_M += np.minimum(square_MB, WORST).sum(1)
-        self._step(seen, target_BO)
+        self._step(seen, error_MBO[: len(self.view_EI)])
         self.examples += count
 
     def add_output(self) -> None:
@@ -144,7 +149,7 @@ class OnlineLearner:
 
     def _add_output(self) -> None:
         self.last_MKO = np.pad(self.last_MKO, ((0, 0), (0, 0), (0, 1)))
-        self.last_square_EKO = np.pad(self.last_square_EKO, ((0, 0), (0, 0), (0, 1)))
+        self.last_square_EKO = _padded(self.last_square_EKO, 2, 1)
         self._add_inputs(PER_LABEL)
 
     def faster(self, times: float) -> None:
@@ -175,9 +180,8 @@ class OnlineLearner:
             "labels_OT": context.labels_now, "no_change_O": context.last_label,
         }  # fmt: skip
 
-    def _step(self, seen: Forward, target_BO: Float32s) -> None:
+    def _step(self, seen: Forward, error_EBO: Float32s) -> None:
         networks, units = len(self.view_EI), self.config.hidden
-        error_EBO: Float32s = seen.output_MBO[:networks] - target_BO
         back_EBH: Float32s = error_EBO @ self.last_MKO[:networks, :units].swapaxes(1, 2)
         back_EBH *= seen.last_EBK[:, :, :units] > 0
         self._move(self.hidden_MIH, self.hidden_square_EIH, seen.x_EBI, back_EBH)
@@ -189,10 +193,10 @@ class OnlineLearner:
         networks, count = len(squares), input_EBK.shape[1]
         squares += np.square(input_EKB) @ np.square(error_EBO)
         step = input_EKB @ error_EBO
-        step /= np.sqrt(squares + np.float32(SMOOTH))
+        step /= np.sqrt(squares)
         step *= self.rate_E11
         weights[:networks] -= step
-        toward = weights[:networks] - weights[networks:]
+        toward = np.subtract(weights[:networks], weights[networks:], out=step)
         toward *= np.float32(1 - self.config.average**count)
         weights[networks:] += toward
 
@@ -208,9 +212,9 @@ class OnlineLearner:
             drawn[:, 0] = generator.uniform(-0.5, 0.5, size=(networks, self.config.hidden))  # the biases
         more = np.tile(drawn.astype(np.float32), (2, 1, 1))
         self.hidden_MIH = np.concatenate([self.hidden_MIH, more], 1)
-        self.hidden_square_EIH = np.pad(self.hidden_square_EIH, ((0, 0), (0, count), (0, 0)))
+        self.hidden_square_EIH = _padded(self.hidden_square_EIH, 1, count)
         self.last_MKO = np.pad(self.last_MKO, ((0, 0), (0, count), (0, 0)))
-        self.last_square_EKO = np.pad(self.last_square_EKO, ((0, 0), (0, count), (0, 0)))
+        self.last_square_EKO = _padded(self.last_square_EKO, 1, count)
 
     def _view(self, inputs: int) -> Float32s:
         """Which inputs each network sees: a one or a zero."""
@@ -223,12 +227,23 @@ def _views(features: int) -> list[int | None]:
     return [1 + features, 1 + PER_FEATURE * features, None]
 
 
+def _padded(squares: Float32s, axis: int, count: int) -> Float32s:
+    """With the sums of squared gradients of further weights."""
+    widths = [(0, count if i == axis else 0) for i in range(squares.ndim)]
+    return np.pad(squares, widths, constant_values=SMOOTH)
+
+
 def _softmax(logit_MBO: Float32s) -> Float32s:
     exp_MBO = np.exp(logit_MBO - logit_MBO.max(2, keepdims=True))
     exp_MBO /= exp_MBO.sum(2, keepdims=True)
     return np.asarray(exp_MBO)
 
 
-def one_hot(labels_B: Sequence[int] | NDArray[np.int64], outputs: int) -> Float32s:
+def one_hot(labels_B: Sequence[float] | NDArray[Any], outputs: int) -> Float32s:
     """B x O: a one for each label."""
-    return np.eye(outputs, dtype=np.float32)[np.asarray(labels_B, np.int64)]
+    return _eye(outputs)[np.asarray(labels_B, np.int64)]
+
+
+@functools.lru_cache(maxsize=8)
+def _eye(outputs: int) -> Float32s:
+    return np.eye(outputs, dtype=np.float32)

@@ -1,6 +1,7 @@
 """One stream while it is learned: arrivals become examples, each predicted before it is learned."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ from firstsight.config import StreamRecipe
 from firstsight.data.arrivals import Row, RowReader
 from firstsight.data.streams import Arrival, Offset
 from firstsight.errors import DataError
-from firstsight.evaluation.prequential import Prequential
-from firstsight.training.context import Arrays, RunningStandardization
+from firstsight.evaluation.prequential import Prequential, class_errors, number_errors
+from firstsight.training.context import Arrays, Floats, RunningStandardization
 from firstsight.training.drift import DriftWatch
 from firstsight.training.online import Float32s, OnlineLearner, one_hot
 
@@ -23,21 +24,21 @@ HOPELESS = 100
 Refuse = Callable[[str, Arrival], None]
 
 
-class _Waiting(NamedTuple):
-    """A row whose label has not come: its inputs, and what was said of it when it arrived."""
+class _Said(NamedTuple):
+    """Rows as inputs, and what was said of each when it arrived.
 
-    x_I: Float32s
-    mixed_O: Float32s
-    no_change: int | float | None
-    mean: float  # of the numbers before it, in whose standard deviations `mixed_O` is
-    std: float
+    `no_change_B` is the label before it, NaN where there was none; `scale_B2` the mean and the standard deviation of
+    the numbers before it, in which `mixed_BO` is.
+    """
 
+    x_BI: Float32s
+    mixed_BO: Float32s
+    no_change_B: Floats
+    scale_B2: Floats
 
-class _Late(NamedTuple):
-    """The row of a label that came late, and which of the labels of the batch that is."""
-
-    waiting: _Waiting
-    label: int
+    def rows(self, which: Sequence[int] | NDArray[Any]) -> "_Said":
+        """A copy of some of them."""
+        return _Said._make(array[which] for array in self)
 
 
 class Session:
@@ -62,15 +63,17 @@ class Session:
         self.names: list[str] = []
         self.offset: Offset | None = None
         self.arrivals = self.refused = self.drifts = 0
-        self.waiting: dict[str, _Waiting] = {}
+        self.waiting: dict[str, _Said] = {}  # one row each
         self.good: Arrays = {}
         self._recipe = recipe
         self._refuse = refuse
         self._number_of: dict[str, int] = {}
-        self._last: int | float | None = None
-        self._rows: list[tuple[Row, int, int | None]] = []  # how many labels were known, and which is its own
+        self._last = math.nan
+        self._rows: list[Row] = []
+        self._known: list[int] = []  # how many of the labels were known when each row came
+        self._own: list[int | None] = []  # which of the labels is its own
         self._labels: list[int | float] = []
-        self._late: list[_Late] = []
+        self._late: list[tuple[_Said, int]] = []  # a row of before, and which of the labels is its own
 
     @property
     def pending(self) -> int:
@@ -100,41 +103,36 @@ class Session:
         """Predict the rows that came, count what was right, and learn: one step."""
         if not self._rows and not self._labels:
             return
-        rows, labels, late = self._rows, self._labels, self._late
-        self._rows, self._labels, self._late = [], [], []
         if self.learner is None:
-            features, outputs = len(self.reader.features), 0 if self.classes else 1
-            self.learner = OnlineLearner(
-                self._recipe.learner, features=features, outputs=outputs, classes=self.classes
-            )  # fmt: skip
+            self.learner = self._begun(0 if self.classes else 1)
         learner = self.learner
+        rows, known, own, labels, late = self._rows, self._known, self._own, self._labels, self._late
+        self._rows, self._known, self._own, self._labels, self._late = [], [], [], [], []
         new = self.classes and bool(labels) and labels[-1] == learner.outputs
-        mean, std = (float(moment[0]) for moment in self.numbers.moments)
+        before_K = np.array([self._last, *labels], np.float64)
+        scale = [float(moment[0]) for moment in self.numbers.moments]
         known_KO = self._targets(labels[:-1] if new else labels)
-        before = [self._last, *labels]
-        seen, x_BI = None, np.empty((0, 0), np.float32)
+        said = seen = None
         if rows:
-            x_BF = np.array([row.x for row, _, _ in rows], np.float64)
-            x_BI = learner.context.inputs(x_BF, known_KO, np.array([known for _, known, _ in rows]))
-            seen = learner.forward(x_BI)
-            said = [_Waiting(x_I, mixed_O, before[known], mean, std) for x_I, mixed_O, (_, known, _) in zip(
-                x_BI, seen.mixed_BO, rows, strict=True
-            )]  # fmt: skip
-            self._park(rows, said)
-            late = [*(_Late(row, own) for row, (_, _, own) in zip(said, rows, strict=True) if own is not None), *late]
+            x_BF = np.array([row.x for row in rows], np.float64)
+            seen = learner.forward(learner.context.inputs(x_BF, known_KO, np.array(known)))
+            said = _Said(seen.x_BI, seen.mixed_BO, before_K[known], np.array([scale] * len(rows)))
+            self._park(rows, own, said)
         else:
             learner.context.note(known_KO)
-        self._last = before[-1]
+        self._last = float(before_K[-1])
         if new:
             learner.add_output()
             learner.context.note(one_hot([int(labels[-1])], learner.outputs))
-        if not late:
+        own_B = [label for label in own if label is not None] + [label for _, label in late]
+        if not own_B:
             return
-        self._score([(row, labels[own]) for row, own in late])
-        own_B = [own for _, own in late]
-        target_BO = one_hot([int(labels[own]) for own in own_B], learner.outputs) if self.classes else known_KO[own_B]
-        if seen is None or new or len(late) != len(rows) or any(own is None for _, _, own in rows):
-            seen = learner.forward(_stacked([row.x_I for row, _ in late]))
+        examples = _examples(said, own, [row for row, _ in late])
+        label_B = before_K[1:][own_B]
+        self._score(examples, label_B)
+        target_BO = one_hot(label_B, learner.outputs) if self.classes else known_KO[own_B]
+        if seen is None or new or examples is not said:
+            seen = learner.forward(examples.x_BI)
         learner.learn(target_BO, seen)
 
     def keep_good(self) -> None:
@@ -143,24 +141,30 @@ class Session:
             self.good = {name: array.copy() for name, array in self.learner.arrays().items()}
 
     def _add(self, row: Row) -> None:
-        own = None
         if row.x is None:
             if row.id not in self.waiting:
                 self.flush()  # its row may be among those
             if row.id is None or row.id not in self.waiting:
                 raise DataError(f"No row waits for the label of {self.reader.id} {row.id}.")
             assert row.label is not None
-            self._late.append(_Late(self.waiting.pop(row.id), len(self._labels)))
+            self._late.append((self.waiting.pop(row.id), len(self._labels)))
             self._note(row.label)
             return
         if row.label is None and row.id is not None and row.id in self.waiting:
             raise DataError(f"A row waits for the label of {self.reader.id} {row.id} already.")
         known = len(self._labels)
-        if row.label is not None:
-            own = known
-        self._rows.append((row, known, own))
-        if row.label is not None:
+        self._rows.append(row)
+        self._known.append(known)
+        if row.label is None:
+            self._own.append(None)
+        else:
+            self._own.append(known)
             self._note(row.label)
+
+    def _begun(self, outputs: int) -> OnlineLearner:
+        return OnlineLearner(
+            self._recipe.learner, features=len(self.reader.features), outputs=outputs, classes=self.classes
+        )  # fmt: skip
 
     def _note(self, label: str | float) -> None:
         """A label became known. That of a new class ends the micro-batch: from there on there is an output for it."""
@@ -177,15 +181,17 @@ class Session:
         """K x O: one-hot classes, or numbers standardized by those up to themselves."""
         assert self.learner is not None
         if self.classes:
-            return one_hot([int(label) for label in labels], self.learner.outputs)
+            return one_hot(labels, self.learner.outputs)
         if not labels:
             return np.zeros((0, 1), np.float32)
         return self.numbers.apply(np.array(labels, np.float64)[:, None]).astype(np.float32)
 
-    def _park(self, rows: list[tuple[Row, int, int | None]], said: list[_Waiting]) -> None:
-        for (row, _, own), what in zip(rows, said, strict=True):
-            if own is None and row.id is not None:
-                self.waiting[row.id] = what
+    def _park(self, rows: list[Row], own: list[int | None], said: _Said) -> None:
+        if None not in own:
+            return
+        for i, row in enumerate(rows):
+            if own[i] is None and row.id is not None:
+                self.waiting[row.id] = said.rows([i])
         while len(self.waiting) > self._recipe.stream.waiting:
             given_up = next(iter(self.waiting))
             del self.waiting[given_up]
@@ -193,15 +199,18 @@ class Session:
             self.refused += 1
             self._refuse(reason, Arrival(self.offset, {self.reader.id: given_up}))
 
-    def _score(self, found: list[tuple[_Waiting, int | float]]) -> None:
+    def _score(self, examples: _Said, label_B: Floats) -> None:
         """Count what was said of rows when they arrived, now that their labels are known."""
-        if not self.classes:  # before the first number no-change has nothing to say
-            found = [(row, label) for row, label in found if row.no_change is not None]
-        if not found:
-            return
-        score = _class_errors if self.classes else _number_errors
-        error_B, no_change_B, loss_B = score([row for row, _ in found], np.array([label for _, label in found]))
-        self.figures.add(error_B, no_change_B, loss_B)
+        if self.classes:
+            errors = class_errors(examples.mixed_BO, examples.no_change_B, label_B.astype(np.int64))
+        else:
+            told_B = ~np.isnan(examples.no_change_B)  # before the first number no-change has nothing to say
+            if not told_B.any():
+                return
+            told = examples.rows(told_B)
+            errors = number_errors(told.mixed_BO[:, 0], told.scale_B2, told.no_change_B, label_B[told_B])
+        self.figures.add(*errors)
+        error_B = errors[0]
         if self.watch is not None and self.watch.add(error_B):
             self.drifts += 1
             self._answer()
@@ -215,27 +224,26 @@ class Session:
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """All that the rest of the stream depends on, after a step: plain values, and arrays."""
-        waiting = list(self.waiting.values())
         arrays: Arrays = {"figures.sums": self.figures.sums, "figures.recent": self.figures.recent}
         arrays |= {f"numbers.{name}": value for name, value in vars(self.numbers).items()}
         if self.learner is not None:
             arrays |= {f"learner.{name}": value for name, value in self.learner.arrays().items()}
-        if waiting:
-            arrays["waiting.x"] = _stacked([row.x_I for row in waiting])
-            arrays["waiting.mixed"] = _stacked([row.mixed_O for row in waiting])
+        if self.waiting:
+            arrays |= {f"waiting.{name}": array for name, array in _joined([*self.waiting.values()])._asdict().items()}
         if self.watch is not None:
             arrays["drift.errors"] = self.watch.settle()
         arrays |= {f"good.{name}": value for name, value in self.good.items()}
         header = {
             "offset": self.offset, "arrivals": self.arrivals, "refused": self.refused, "drifts": self.drifts,
-            "features": self.reader.features, "names": self.names, "last": self._last, "rows": self.figures.rows,
-            "waiting": [[id, len(row.x_I), len(row.mixed_O), *row[2:]] for id, row in self.waiting.items()],
+            "features": self.reader.features, "names": self.names, "rows": self.figures.rows,
+            "last": None if math.isnan(self._last) else self._last,
+            "waiting": [[id, row.x_BI.shape[1], row.mixed_BO.shape[1]] for id, row in self.waiting.items()],
         }  # fmt: skip
         return header, arrays
 
     def load(self, header: dict[str, Any], arrays: Arrays) -> None:
         """Go on from there."""
-        self.offset, self._last = header["offset"], header["last"]
+        self.offset, self._last = header["offset"], math.nan if header["last"] is None else header["last"]
         self.arrivals, self.refused, self.drifts = header["arrivals"], header["refused"], header["drifts"]
         self.reader.features, self.names = tuple(header["features"]), list(header["names"])
         self._number_of = {name: number for number, name in enumerate(self.names)}
@@ -245,14 +253,13 @@ class Session:
             setattr(self.numbers, name, arrays[f"numbers.{name}"])
         learned = _part(arrays, "learner")
         if learned:
-            outputs = learned["last_MKO"].shape[2]
-            self.learner = OnlineLearner(
-                self._recipe.learner, features=len(self.reader.features), outputs=outputs, classes=self.classes
-            )
+            self.learner = self._begun(learned["last_MKO"].shape[2])
             self.learner.load(learned)
-        for place, (id, inputs, outputs, *rest) in enumerate(header["waiting"]):
-            x_I, mixed_O = arrays["waiting.x"][place, :inputs], arrays["waiting.mixed"][place, :outputs]
-            self.waiting[id] = _Waiting(x_I, mixed_O, *rest)
+        if header["waiting"]:
+            waiting = _Said(**_part(arrays, "waiting"))
+            for place, (id, inputs, outputs) in enumerate(header["waiting"]):
+                row = waiting.rows([place])
+                self.waiting[id] = row._replace(x_BI=row.x_BI[:, :inputs], mixed_BO=row.mixed_BO[:, :outputs])
         if self.watch is not None:
             self.watch.load(arrays["drift.errors"])
         self.good = _part(arrays, "good")
@@ -262,25 +269,22 @@ def _part(arrays: Arrays, part: str) -> Arrays:
     return {name.removeprefix(f"{part}."): array for name, array in arrays.items() if name.startswith(f"{part}.")}
 
 
-def _stacked(rows: list[Float32s]) -> Float32s:
+def _examples(said: _Said | None, own: list[int | None], late: list[_Said]) -> _Said:
+    """The rows whose labels are known: those of this step, then those of before."""
+    if said is None:
+        return _joined(late)
+    if None in own:
+        said = said.rows([i for i, label in enumerate(own) if label is not None])
+    return _joined([said, *late]) if late else said
+
+
+def _joined(parts: list[_Said]) -> _Said:
     """Rows under each other; those from before there were so many outputs are filled up."""
-    widest = max(map(len, rows))
-    if all(len(row) == widest for row in rows):
-        return np.stack(rows)
-    return np.stack([np.pad(row, (0, widest - len(row))) for row in rows])
+    return _Said._make(np.concatenate(_as_wide(arrays)) for arrays in zip(*parts, strict=True))
 
 
-def _class_errors(rows: list[_Waiting], label_B: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Error, that of no-change, and loss of each; of a class that was not known then, every guess is wrong."""
-    mixed_BO = _stacked([row.mixed_O for row in rows])
-    guess_B = mixed_BO.argmax(1) if mixed_BO.shape[1] else np.full(len(rows), -1)
-    no_change_B = np.array([-1 if row.no_change is None else row.no_change for row in rows])
-    outputs = max(mixed_BO.shape[1], int(label_B.max()) + 1)
-    error_BO = np.pad(mixed_BO, ((0, 0), (0, outputs - mixed_BO.shape[1]))) - one_hot(label_B, outputs)
-    return guess_B != label_B, no_change_B != label_B, 0.5 * np.square(error_BO).sum(1)
-
-
-def _number_errors(rows: list[_Waiting], label_B: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    mixed_B, no_change_B, mean_B, std_B = np.array([[row.mixed_O[0], *row[2:]] for row in rows], np.float64).T
-    error_B = np.abs(mixed_B * std_B + mean_B - label_B)
-    return error_B, np.abs(no_change_B - label_B), 0.5 * np.square(error_B / std_B)
+def _as_wide(arrays: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
+    if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
+        return arrays
+    widest = max(array.shape[1] for array in arrays)
+    return [np.pad(array, ((0, 0), (0, widest - array.shape[1]))) for array in arrays]
