@@ -36,10 +36,12 @@ from firstsight.errors import TrainingError
 from firstsight.evaluation.bounds import student_interval
 from firstsight.evaluation.comparison import compare
 from firstsight.evaluation.episodes import evaluate_runs
+from firstsight.models.folder import Model, load_model
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.search import Dimension, Span, read_space, recipe_at
 from firstsight.workflows.train_run import train
-from firstsight.workflows.tune import tune
+from firstsight.workflows.tune import Tuned, tune
+from firstsight.workflows.tune_study import open_study, over
 from firstsight.workflows.tune_trial import held_out_figure
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -75,18 +77,29 @@ def drawn(dimension: Dimension, random: np.random.Generator) -> Any:
     return round(value) if dimension.whole else float(value)
 
 
-def best_of_random(recipe: Recipe, trials: int, seed: int) -> tuple[float, Recipe]:
+def best_of_random(recipe: Recipe, trials: int, seed: int, file: Path) -> tuple[float, Recipe, float]:
+    """The best figure, its recipe, and the seconds of all trials. `file` remembers those that are over."""
     random = np.random.default_rng(seed)
     space = read_space(RECIPES / "mnist-30.toml", recipe)
-    best = (-1.0, recipe)
-    for _ in range(trials):
-        tried = recipe_at(space, recipe, lambda dimension: drawn(dimension, random))
+    known = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    tried = [recipe_at(space, recipe, lambda dimension: drawn(dimension, random)) for _ in range(trials)]
+    for one in tried[len(known) :]:
+        began = time.perf_counter()
         try:
-            value, _ = held_out_figure(tried, "accuracy")
+            value, _ = held_out_figure(one, "accuracy")
         except TrainingError:
-            continue
-        best = max(best, (value, tried), key=lambda pair: pair[0])
-    return best
+            value = 0.0
+        known.append({"accuracy": value, "seconds": time.perf_counter() - began})
+        with file.open("a") as lines:
+            print(json.dumps(known[-1]), file=lines)
+    best = max(range(trials), key=lambda number: known[number]["accuracy"])
+    return known[best]["accuracy"], tried[best], sum(one["seconds"] for one in known[:trials])
+
+
+def seconds_of(tuned: Tuned) -> float:
+    """Of all its trials, whenever they ran."""
+    study = open_study(tuned.plan.url, tuned.plan.name, seed=0)
+    return sum(trial.duration.total_seconds() for trial in over(study) if trial.duration)
 
 
 def in_points(gain_S: list[float]) -> str:
@@ -103,25 +116,22 @@ def mnist(options: argparse.Namespace) -> None:
           "| seed | as it was | tune | random | tune, test | random, test | tune, s | random, s |\n"
           "|---:|---:|---:|---:|---:|---:|---:|---:|")  # fmt: skip
     for seed in range(options.seeds):
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            split_mnist(options.mnist, folder)
-            recipe = mnist_recipe(folder, seed, options.epochs)
-            began = time.perf_counter()
-            space = read_space(RECIPES / "mnist-30.toml", recipe)
-            tuned = tune(recipe, search=space, out=folder / "study", trials=options.trials)
-            middle = time.perf_counter()
-            value, best = best_of_random(recipe, options.random, seed)
-            end = time.perf_counter()
-            assert tuned.value is not None
-            assert tuned.best is not None
-            test = str(options.mnist / "t10k-images-idx3-ubyte.gz")
-            on_test = [held_out_figure(with_flags(one, val=test), "accuracy")[0] for one in (tuned.best, best)]
+        folder = options.keep / f"mnist-{options.epochs}-epochs-seed-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        split_mnist(options.mnist, folder)
+        recipe = mnist_recipe(folder, seed, options.epochs)
+        space = read_space(RECIPES / "mnist-30.toml", recipe)
+        tuned = tune(recipe, search=space, out=folder / "study", trials=options.trials)
+        value, best, random_seconds = best_of_random(recipe, options.random, seed, folder / "random.jsonl")
+        assert tuned.value is not None
+        assert tuned.best is not None
+        test = str(options.mnist / "t10k-images-idx3-ubyte.gz")
+        on_test = [held_out_figure(with_flags(one, val=test), "accuracy")[0] for one in (tuned.best, best)]
         chosen.append(tuned.value - value)
         unseen.append(on_test[0] - on_test[1])
         started.append(tuned.value - (tuned.default or 0.0))
         print(f"| {seed} | {tuned.default:.2%} | {tuned.value:.2%} | {value:.2%} | {on_test[0]:.2%} | {on_test[1]:.2%} "
-              f"| {middle - began:.0f} | {end - middle:.0f} |", flush=True)  # fmt: skip
+              f"| {seconds_of(tuned):.0f} | {random_seconds:.0f} |", flush=True)  # fmt: skip
     print(f"tune - best of random, on the pictures that chose: {in_points(chosen)}")
     print(f"tune - best of random, on test pictures: {in_points(unseen)}")
     print(f"tune - the recipe as it was, on the pictures that chose: {in_points(started)}")
@@ -131,30 +141,35 @@ def omniglot(options: argparse.Namespace) -> None:
     """The shorter the trials, the fewer the epochs of the recipe: it is told by `--epochs`."""
     data, runs = str(options.omniglot / "images_background.zip"), open_runs(str(options.omniglot / "dev_runs.zip"))
     recipe = with_flags(read_recipe(RECIPES / "glyphs.toml"), data=data, epochs=options.epochs)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        # of the 24 alphabets five choose; the six of the runs are not looked at
-        learned = without(data, UNSEEN, folder / "background.zip")
-        choosing = with_flags(recipe, data=learned, holdout_groups=CHOOSING)
-        tuned = tune(
-            choosing, search=read_space(RECIPES / "glyphs.toml", choosing), out=folder / "study", trials=options.trials,
-            trial_seconds=options.trial_time, objective="accuracy", workers=options.workers,
-        )  # fmt: skip
-        print(json.dumps(tuned.to_json()))
-        assert tuned.best is not None
-        gains = []
-        for seed in range(1, options.seeds + 1):
-            models = []
-            for name, one in (("default", choosing), ("best", tuned.best)):
-                whole = with_flags(one, data=data, holdout_groups=UNSEEN, seed=seed)
-                models.append(train(whole, out=folder / f"{name}{seed}").model)
-            found = compare(*(evaluate_runs(model, run_set=runs) for model in reversed(models)))
-            gain, interval = found.differences["accuracy"]
-            gains.append(gain)
-            one, other = found.one.to_json()["accuracy"], found.other.to_json()["accuracy"]
-            print(f"seed {seed}: default {other:.2%}, best {one:.2%}, gain {100 * gain:+.2f} points "
-                  f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})", flush=True)  # fmt: skip
-        print(f"best - default on runs of alphabets that no trial saw: {in_points(gains)}")
+    folder = options.keep / f"omniglot-{options.epochs}-epochs"
+    folder.mkdir(parents=True, exist_ok=True)
+    # of the 24 alphabets five choose; the six of the runs are not looked at
+    learned = without(data, UNSEEN, folder / "background.zip")
+    choosing = with_flags(recipe, data=learned, holdout_groups=CHOOSING)
+    tuned = tune(
+        choosing, search=read_space(RECIPES / "glyphs.toml", choosing), out=folder / "study", trials=options.trials,
+        trial_seconds=options.trial_time, objective="accuracy", workers=options.workers,
+    )  # fmt: skip
+    print(json.dumps(tuned.to_json()))
+    assert tuned.best is not None
+    gains = []
+    for seed in range(1, options.seeds + 1):
+        models = []
+        for name, one in (("default", choosing), ("best", tuned.best)):
+            whole = with_flags(one, data=data, holdout_groups=UNSEEN, seed=seed)
+            models.append(trained(whole, folder / f"{name}-seed-{seed}"))
+        found = compare(*(evaluate_runs(model, run_set=runs) for model in reversed(models)))
+        gain, interval = found.differences["accuracy"]
+        gains.append(gain)
+        one, other = found.one.to_json()["accuracy"], found.other.to_json()["accuracy"]
+        print(f"seed {seed}: default {other:.2%}, best {one:.2%}, gain {100 * gain:+.2f} points "
+              f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})", flush=True)  # fmt: skip
+    print(f"best - default on runs of alphabets that no trial saw: {in_points(gains)}")
+
+
+def trained(recipe: Recipe, out: Path) -> Model:
+    """Trained now, or when this was begun."""
+    return load_model(out) if (out / "model").exists() else train(recipe, out=out, resume=True).model
 
 
 def without(data: str, groups: tuple[str, ...], path: Path) -> str:
@@ -198,6 +213,7 @@ def main() -> None:
     parser.add_argument("check", choices=("mnist", "omniglot", "workers"))
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--omniglot", type=Path)
+    parser.add_argument("--keep", type=Path, help="a folder of what was found, from which the same command goes on")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--random", type=int, default=100)
@@ -206,7 +222,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
-    {"mnist": mnist, "omniglot": omniglot, "workers": workers}[options.check](options)
+    with tempfile.TemporaryDirectory() as scratch:
+        options.keep = options.keep or Path(scratch)
+        {"mnist": mnist, "omniglot": omniglot, "workers": workers}[options.check](options)
 
 
 if __name__ == "__main__":
