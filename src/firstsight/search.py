@@ -194,10 +194,12 @@ def _dimension(flag: str, asked: Any, recipe: Recipe, where: str) -> Dimension:
 
 
 def _span(setting: Setting, ends: list[Any], where: str, *, log: bool) -> Span:
-    kinds = typing.get_args(setting.type) or (setting.type,)
+    several = typing.get_origin(setting.type) is tuple
+    kinds = () if several else typing.get_args(setting.type) or (setting.type,)
     numeric = [kind for kind in kinds if kind in (int, float)]
     if not numeric:
-        raise RecipeError(f"{where} is not a number.", hint="Write { choices = [A, B] }.")
+        what = "a list" if several else "not a number"
+        raise RecipeError(f"{where} is {what}.", hint="Write { choices = [A, B] }.")
     if len(ends) != 2 or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
         raise RecipeError(f"{where} = {ends} is no range.", hint="Give two numbers: [LOW, HIGH].")
     low, high = ends

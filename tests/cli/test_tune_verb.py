@@ -60,7 +60,11 @@ def test_tune_goes_on_and_reports(type: Type, tmp_path: Path, monkeypatch: pytes
         (("--seeds", 3), "--seeds belongs to --report."),
         (("--report", "--trials", 3), "--report does not go with --trials."),
         (("--report", "--epochs", 3), "--report follows the study's own recipe. \nLeave out --epochs."),
+        (("--report", "--workers", 2, "--no-resume"), "--report does not go with --workers and --no-resume."),
         (("--report", "--range-test"), "--range-test does not go with --report."),
+        (("--range-test", "--workers", 2), "--range-test does not go with --workers."),
+        (("--range-test", "--objective", "rmse"), "--range-test does not go with --objective."),
+        (("--range-test", "--no-resume", "--storage", "x"), "--range-test does not go with --no-resume and --storage."),
     ):
         refused = type(*words, *more)
         assert refused.code == 2

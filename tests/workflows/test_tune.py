@@ -200,9 +200,13 @@ def test_when_the_time_is_up_no_trial_begins(recipe: Recipe, tmp_path: Path) -> 
     assert (found.complete, found.pruned, found.best) == (0, 0, None)
 
 
-def test_an_impossible_space_is_refused_before_the_first_trial(recipe: Recipe, tmp_path: Path) -> None:
-    search = space(recipe, network={"choices": ["mlp", "conv"]})
-    with pytest.raises(FirstsightError, match="The search space is impossible at network = conv: .*"):
+@pytest.mark.parametrize(("flag", "value"), [("network", "conv"), ("loss", "triplet")])
+def test_an_impossible_space_is_refused_before_the_first_trial(
+    recipe: Recipe, tmp_path: Path, flag: str, value: str
+) -> None:
+    now = {"network": "mlp", "loss": "quadratic"}[flag]
+    search = space(recipe, **{flag: {"choices": [now, value]}})
+    with pytest.raises(FirstsightError, match=f"The search space is impossible at {flag} = {value}: .*"):
         tune(recipe, search=search, out=tmp_path / "s", trials=1)
     assert not (tmp_path / "s").exists()
 

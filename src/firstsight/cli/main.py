@@ -42,6 +42,7 @@ VERBS = {
 }
 USAGES = {
     "train": "[OPTIONS] [RECIPE]",
+    "tune": "[OPTIONS] [RECIPE]",
     "identify": "[OPTIONS] PICTURE...",
     "models": "[OPTIONS] [FOLDER]",
 }  # what cyclopts would call ARGS

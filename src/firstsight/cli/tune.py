@@ -52,12 +52,17 @@ def tune(
     folder = out or Path("runs") / (f"tune-{recipe.stem}" if recipe else "tune")
     if seeds is not None and not report:
         raise UserError("--seeds belongs to --report.", hint="Add --report, or leave it out.")
-    limits = {"trials": trials, "time": time, "trial-time": trial_time}
-    if range_test or report:
-        _refuse_beside("--range-test" if range_test else "--report", limits, report=report and range_test)
+    searching = {
+        "--trials": trials, "--time": time, "--trial-time": trial_time, "--workers": None if workers == 1 else workers,
+        "--no-resume": None if resume else False,
+    }  # fmt: skip
     if range_test:
+        _refuse_beside(
+            "--range-test", searching | {"--objective": objective, "--storage": storage, "--report": report or None}
+        )
         return _range_test(_resolved(recipe, given), folder, json)
     if report:
+        _refuse_beside("--report", searching)
         return _report(_plan(recipe, given, folder, storage, objective), folder, seeds or 5, json)
     return _tune(
         recipe, given, folder, json, trials=trials, seconds=_seconds("time", time),
@@ -73,11 +78,11 @@ def _resolved(recipe: Path | None, given: dict[str, Any]) -> "Recipe":
     return with_flags(read_recipe(recipe) if recipe else Recipe(), **given)
 
 
-def _refuse_beside(what: str, limits: dict[str, Any], *, report: bool) -> None:
-    """Refuse what would not be heeded."""
-    more = [f"--{name}" for name, value in limits.items() if value is not None] + ["--report"] * report
-    if more:
-        raise UserError(f"{what} does not go with {' and '.join(more)}.", hint=f"Leave out {' and '.join(more)}.")
+def _refuse_beside(what: str, unheeded: dict[str, Any]) -> None:
+    """Refuse what would not be heeded, where it was given."""
+    given = [flag for flag, value in unheeded.items() if value is not None]
+    if given:
+        raise UserError(f"{what} does not go with {' and '.join(given)}.", hint=f"Leave out {' and '.join(given)}.")
 
 
 def _seconds(name: str, text: str | None) -> float | None:

@@ -1,8 +1,10 @@
 """How a study begins, once what cannot work has been refused; and how one that is there is gone on with."""
 
+import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +64,21 @@ def _possible(plan: Plan, on_progress: OnProgress) -> str:
         )
     tried = [*corners(plan.space, plan.recipe, ("data", "preprocessing", "network"))]
     for done, (name, recipe) in enumerate(tried, 1):
-        try:
+        with _at_an_end(name):
             prepare(recipe, None, silent)
-        except FirstsightError as error:
-            raise type(error)(f"The search space is impossible at {name}: {error.message}", hint=error.hint) from error
         on_progress("Ends of the search space", done, len(tried), {})
-    for _, recipe in corners(plan.space, plan.recipe, ("loss",)):
-        make_loss(recipe)
+    for name, recipe in corners(plan.space, plan.recipe, ("loss",)):
+        with _at_an_end(name):
+            make_loss(recipe)
     return objective
+
+
+@contextlib.contextmanager
+def _at_an_end(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FirstsightError as error:
+        raise type(error)(f"The search space is impossible at {name}: {error.message}", hint=error.hint) from error
 
 
 def _about(plan: Plan) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from optuna import Trial as Trial
 from optuna import TrialPruned as TrialPruned
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.importance import get_param_importances
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import StudyDirection
@@ -193,6 +192,8 @@ def complete(study: Study) -> list[FrozenTrial]:
 
 def importances(study: Study) -> dict[str, float]:
     """How much each setting decides whether a trial is among the better ones; they add up to 1, largest first."""
+    from optuna.importance import get_param_importances  # a second of scikit-learn, which no worker needs
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are few trials: the report says how many
         return get_param_importances(study)
