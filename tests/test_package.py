@@ -64,3 +64,10 @@ def test_no_two_test_files_share_a_name() -> None:
     """Without packages, pytest imports them all by that name alone."""
     count = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, times in count.items() if times > 1] == []
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_nothing_that_is_built_is_tracked() -> None:
+    """A clone that brings a .venv of its own takes the place of the one that is there, and all that is in it."""
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
