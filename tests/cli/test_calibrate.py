@@ -24,6 +24,10 @@ def model(trained: Path, tmp_path: Path) -> Path:
     return shutil.copytree(trained, tmp_path / "mine")
 
 
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
 def only(text: str) -> Any:
     """The one JSON object on the one line of a text."""
     (line,) = text.splitlines()
@@ -91,6 +95,7 @@ def test_a_gallery_keeps_its_own(type: Type, model: Path, others: Path, photos: 
     ("words", "said"),
     [
         (("--fpir", "0.01"), "A rate of 0.01 needs 598 identities, and there are 14: they support 0.35 at best."),
+        (("--fpir", "0.9"), "A target of 0.9 lets in more than 1 stranger in 2: that promises nothing."),
         (("--fpir", "1.5"), "The target 1.5 is not a rate. Give one above 0 and below 1, or auto."),
         (("--fpir", "often"), "--fpir"),
     ],
@@ -107,9 +112,37 @@ def test_a_target_without_support_is_refused(
 
 def test_for_the_model_that_ships_it_is_kept_in_its_gallery(type: Type, others: Path) -> None:
     shipped = (SHIPPED / "glyphs" / "config.json").read_bytes()
-    found = only(type("calibrate", "--data", others, "--json").out)
+    found = only(type("calibrate", "--data", others, "--fpir", "0.5", "--json").out)
     assert (found["model"], Path(found["kept_in"]).suffix, found["templates"]) == ("glyphs", ".sqlite", 0)
     assert (SHIPPED / "glyphs" / "config.json").read_bytes() == shipped
+
+
+def test_auto_keeps_the_tighter_promise_that_is_there(type: Type, others: Path, tmp_path: Path) -> None:
+    words = ("calibrate", "--gallery", tmp_path / "g.sqlite", "--data", others)
+    answer = type(*words)
+    assert answer.code == 2
+    assert (
+        "14 identities support 1 stranger in 2, and 1 stranger in 20 is promised already, from 254 identities: that is "
+        "kept. Bring 118; or take the looser promise, from people like yours, with --fpir 0.5; "
+    ) in flat(answer.err)
+    asked = only(type(*words, "--fpir", "0.5", "--json").out)
+    assert (asked["target"], asked["model"]) == (0.5, "glyphs")
+    assert type(*words).code == 0, "as tight as what is there now"
+
+
+@pytest.mark.parametrize("count", [1, 6, 9])
+def test_too_few_identities_promise_nothing_and_change_nothing(
+    type: Type, model: Path, tmp_path: Path, count: int
+) -> None:
+    few = write_identities(tmp_path / "few", identities=count, each=3, first=40)
+    before = (model / "model" / "config.json").read_bytes()
+    answer = type("calibrate", "--model", model, "--data", few)
+    assert (answer.code, flat(answer.err)) == (
+        2,
+        f"{count} identities are too few to promise anything. "
+        "Bring 10, which support 1 stranger in 2; or 58, for 1 stranger in 10.",
+    )
+    assert (model / "model" / "config.json").read_bytes() == before
 
 
 def test_what_the_model_was_trained_on_is_no_evidence(type: Type, model: Path, photos: Path) -> None:

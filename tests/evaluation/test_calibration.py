@@ -122,7 +122,7 @@ def test_the_spread_against_a_plain_loop() -> None:
 
 @pytest.mark.parametrize(
     ("identities", "target"),
-    [(5990, 0.001), (598, 0.01), (597, 0.02), (412, 0.02), (118, 0.05), (116, 0.1), (12, 0.5)],
+    [(9000, 0.001), (5990, 0.001), (598, 0.01), (597, 0.02), (412, 0.02), (118, 0.05), (116, 0.1), (12, 0.5)],
 )
 def test_auto_takes_the_tightest_round_target_that_the_identities_support(identities: int, target: float) -> None:
     assert supported_target(identities, None) == pytest.approx(target)
@@ -134,6 +134,11 @@ def test_a_target_that_the_identities_cannot_support_is_refused_with_the_number_
         UserError, match=r"A rate of 0\.01 needs 598 identities, and there are 597: they support 0\.01 "
     ):
         supported_target(597, 0.01)
+    with pytest.raises(
+        UserError,
+        match=r"needs 59,912 identities, and no more than 6,000 are compared: they support 0\.001 at best\. Give a l",
+    ):
+        supported_target(70_000, 0.0001)
     with pytest.raises(UserError, match=r"a rate\. Give one above 0 and below 1, or auto"):
         supported_target(597, 0)
     with pytest.raises(UserError, match="two identities or more"):

@@ -23,8 +23,8 @@ from firstsight.functional.quantize import quantize, template_distances
 
 NOTHING = -1.0
 """A threshold that no distance is below."""
-MOST_IDENTITIES = 4000
-"""Of more, so many are drawn: every two of them are compared."""
+MOST_IDENTITIES = 6000
+"""Of more, so many are drawn: every two of them are compared. They support 1 stranger in 1,000."""
 COMPARISONS = 2_000_000
 """Pictures are drawn anew, at most `DRAWS` times, until there are so many."""
 DRAWS = 20
@@ -95,16 +95,19 @@ def supported_target(identities: int, target: float | None) -> float:
     Raises:
         UserError: they cannot support it; says how many it needs.
     """
-    tightest = mean_upper_bound(0.0, identities // 2)
+    compared = min(identities, MOST_IDENTITIES)
+    tightest = mean_upper_bound(0.0, compared // 2)
     if target is None:
         return min((rate for rate in ROUND_TARGETS if rate >= tightest), default=tightest)
     if not 0 < target < 1:
         raise UserError(f"The target {target:g} is not a rate.", hint="Give one above 0 and below 1, or auto.")
     if target < tightest * (1 - 1e-9):
+        needed = 2 * trials_needed(target)
+        beyond = needed > MOST_IDENTITIES
+        there = f"no more than {MOST_IDENTITIES:,} are compared" if beyond else f"there are {compared:,}"
         raise UserError(
-            f"A rate of {target:.3g} needs {2 * trials_needed(target):,} identities, and there are {identities:,}: "
-            f"they support {tightest:.2g} at best.",
-            hint="Give pictures of more identities, a larger target, or auto.",
+            f"A rate of {target:.3g} needs {needed:,} identities, and {there}: they support {tightest:.2g} at best.",
+            hint=f"Give {'' if beyond else 'pictures of more identities, '}a larger target, or auto.",
         )
     return target
 

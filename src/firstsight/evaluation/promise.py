@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from firstsight.config import GroupRate, OperatingPoint
 from firstsight.evaluation.bounds import trials_needed
-from firstsight.evaluation.calibration import ROUND_TARGETS
+from firstsight.evaluation.calibration import MOST_IDENTITIES, ROUND_TARGETS
 from firstsight.evaluation.report import Table
 from firstsight.evaluation.sections import percent
 
@@ -48,7 +48,7 @@ def promise_lines(point: OperatingPoint) -> Iterator[str]:
             f"gallery grows, to {last.threshold:.3f} at {last.size:,} templates, and rises as it shrinks."
         )
     tighter = next((target for target in ROUND_TARGETS if target < point.target * (1 - 1e-9)), None)
-    if tighter:
+    if tighter and 2 * trials_needed(tighter) <= MOST_IDENTITIES:
         yield f"To promise {one_in(tighter)}, bring {2 * trials_needed(tighter):,} identities."
     if point.spread is None:
         yield "Nobody has three pictures, so how much one identity varies is not known: no answer is called ambiguous."

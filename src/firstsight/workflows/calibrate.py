@@ -5,8 +5,11 @@ from typing import Any
 
 from firstsight.config import OperatingPoint
 from firstsight.data.identities import listing_digest, open_pictures
-from firstsight.evaluation.calibration import calibrate, supported_target
+from firstsight.errors import UserError
+from firstsight.evaluation.bounds import trials_needed
+from firstsight.evaluation.calibration import ROUND_TARGETS, calibrate, supported_target
 from firstsight.evaluation.embedded import embed
+from firstsight.evaluation.promise import one_in
 from firstsight.models.folder import Model, keep_operating_point
 from firstsight.recipes import to_plain
 from firstsight.recognition.gallery import Gallery
@@ -57,10 +60,11 @@ def calibrate_model(
 ) -> Calibrated:
     """Measure on strangers at which distances to stop, and keep that in a gallery, or as the default of the model.
 
-    `target` is that of `evaluation.calibration.calibrate`.
+    `target` is that of `evaluation.calibration.calibrate`; the default takes the place of no tighter one.
 
     Raises:
-        UserError: the identities cannot support the target.
+        UserError: the identities cannot support the target or, of their own, none that is as tight as what the model
+            promises already. Nothing is changed then.
         DataError: no picture can be read.
         OtherModel: the gallery holds templates of another model.
         StorageError: the gallery or the model folder cannot be written.
@@ -68,9 +72,12 @@ def calibrate_model(
     if gallery is not None:
         gallery.bind_model(model)
     pictures = open_pictures(data)
-    supported_target(len(pictures.names), target)  # before hours of embedding
+    own = None if gallery is None else gallery.operating_point(model.identity)
+    before = own or model.config.operating_point
+    _refuse_too_few(len(pictures.names), target, before)  # before hours of embedding
     embedded = embed(model, pictures, on_progress=stages(on_progress))
     point = calibrate(embedded.embeddings, embedded.labels, target=target, groups=pictures.groups)
+    _refuse_too_few(point.identities, target, before)  # some may not have been readable
     point = replace(point, data=pictures.source, listing=listing_digest(pictures))
     if gallery is None:
         model, where, templates = keep_operating_point(model, point), str(model.folder), None
@@ -78,3 +85,30 @@ def calibrate_model(
         gallery.set_operating_point(model.identity, point)
         where, templates = gallery.where, gallery.count_templates()
     return Calibrated(model, point, where, templates, embedded.skipped, seen_in_training(model, pictures))
+
+
+def _refuse_too_few(identities: int, target: float | None, before: OperatingPoint | None) -> None:
+    """Refuse what would promise nothing or, unasked, less than before."""
+    loosest = ROUND_TARGETS[0]
+    wanted = supported_target(identities, target)
+    if target is not None and target > loosest:
+        raise UserError(
+            f"A target of {target:g} lets in more than {one_in(loosest)}: that promises nothing.",
+            hint=f"Give one of at most {loosest:g}, or auto.",
+        )
+    if wanted > loosest:
+        raise UserError(
+            f"{identities} identities are too few to promise anything.",
+            hint=f"Bring {_needed(loosest)}, which support {one_in(loosest)}; or {_needed(0.1)}, for {one_in(0.1)}.",
+        )
+    if target is None and before and before.target < wanted * (1 - 1e-9):
+        raise UserError(
+            f"{identities} identities support {one_in(wanted)}, and {one_in(before.target)} is promised already, from "
+            f"{before.identities:,} identities: that is kept.",
+            hint=f"Bring {_needed(before.target):,}; or take the looser promise, from people like yours, with --fpir "
+            f"{wanted:g}; firstsight evaluate --protocol open-set shows how far the tighter one holds for them.",
+        )
+
+
+def _needed(target: float) -> int:
+    return 2 * trials_needed(target)
