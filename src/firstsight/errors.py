@@ -2,6 +2,7 @@
 
     FirstsightError                what failed, and what to type next; exit code 1
     ├── StorageError               disk full, read-only, locked or damaged
+    │   └── TracesLeft             erased from the database, and not yet from its files
     ├── TrainingError              the run cannot go on (non-finite loss, a rank that died)
     └── UserError                  the input is at fault; exit code 2
         ├── DataError              a folder, zip, manifest or table
@@ -55,6 +56,15 @@ def _rebuild(kind: type[FirstsightError], message: str, hint: str) -> Firstsight
 
 class StorageError(FirstsightError):
     """The disk or the database failed: full, read-only, locked or damaged."""
+
+
+class TracesLeft(StorageError):
+    """Gone from the database, and not yet from its files: another program holds on to them, or the disk is full.
+
+    `receipt`, a `firstsight.recognition.forgetting.Receipt`, is that of `forget`; it does not cross a process border.
+    """
+
+    receipt: "Any" = None
 
 
 class TrainingError(FirstsightError):

@@ -45,9 +45,9 @@ def test_a_list_is_enrolled_and_what_was_refused_is_another_list(
     assert "line 4: dark: " in answer.err
     assert "dark.png is empty (standard deviation 0.0" in answer.err
     assert "no.png does not exist" in answer.err
-    assert "2 pictures refused" in answer.out
+    assert "2 lines refused" in answer.out
     assert "Enrolling: 4/4" in answer.err
-    with (tmp_path / "refused.csv").open() as file:
+    with (tmp_path / "refused.csv").open(encoding="utf-8-sig") as file:
         assert [(row["name"], row["line"]) for row in csv.DictReader(file)] == [("dark", "4"), ("none", "5")]
     again = type("gallery", "enroll", tmp_path / "refused.csv", "--gallery", gallery, "--anyway", "--json")
     found = only(again.out)
@@ -90,6 +90,42 @@ def test_the_list_of_names(type: Type, trained: Path, photos: Path, gallery: Pat
     assert type("gallery", "list", "--gallery", gallery).out.startswith("ada  (2 pictures, since 20")
 
 
+def test_the_very_same_picture_is_not_added_and_it_says_so(
+    type: Type, trained: Path, photos: Path, gallery: Path
+) -> None:
+    words = ("enroll", "ada", photos / "p0" / "0.png", "--model", trained, "--gallery", gallery)
+    assert type(*words).code == 0
+    again = type(*words, "--add", "--consent", "form 7")
+    assert (again.code, again.out) == (
+        0, "ada has this very picture already: nothing was added, nor was the consent noted.\n",
+    )  # fmt: skip
+    assert only(type(*words, "--add", "--json").out)["added"] is False
+    assert type("gallery", "list", "--gallery", gallery).out.startswith("ada  (since ")
+    words = ("enroll", "ada", photos / "p0" / "1.png", "--gallery", gallery, "--add", "--anyway")
+    assert only(type(*words, "--json").out)["added"] is True
+
+
+def test_a_list_is_read_past_what_is_empty_in_it(
+    type: Type, trained: Path, photos: Path, gallery: Path, tmp_path: Path
+) -> None:
+    people, refused = tmp_path / "people.csv", tmp_path / "refused.csv"
+    people.write_text(f"name,picture\nada,{photos / 'p0' / '0.png'}\nbob,\n=1+1,no.png\n")
+    words = ("gallery", "enroll", people, "--model", trained, "--gallery", gallery, "--refused")
+    itself = type(*words, people)
+    assert (itself.code, f"{people} is the list itself." in itself.err.replace("\n", " ")) == (2, True)
+    assert type(*words, tmp_path / "no" / "refused.csv").code == 2
+    assert not gallery.exists()
+    answer = type(*words, refused)
+    assert (answer.code, f"{people}, line 3: bob: The picture is empty." in answer.err) == (2, True)
+    assert "1 enrolled, 0 were already, 2 lines refused" in answer.out
+    with refused.open(encoding="utf-8-sig", newline="") as file:
+        rows = [(row["name"], row["picture"]) for row in csv.DictReader(file)]
+    assert rows == [("bob", ""), ("'=1+1", str(tmp_path / "no.png"))]
+    Image.open(photos / "p1" / "0.png").save(tmp_path / "no.png")
+    assert "1 enrolled" in type("gallery", "enroll", refused, "--gallery", gallery, "--anyway").out
+    assert "=1+1  (since" in type("gallery", "list", "--gallery", gallery).out
+
+
 def test_back_up_restore_export_import(
     type: Type, trained: Path, people: Path, gallery: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +153,25 @@ def test_back_up_restore_export_import(
     assert type("identify", photos / "p0" / "0.png", "--gallery", gallery).code == 0, "it knows its model"
     server = type("gallery", "backup", "x", "--gallery", "postgresql://host/db")
     assert (server.code, "pg_dump" in server.err) == (2, True)
+
+
+def test_what_is_refused_leaves_no_gallery_behind(
+    type: Type, trained: Path, people: Path, gallery: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "e.jsonl").write_text("nothing\n")
+    (tmp_path / "bad.csv").write_text("name,picture\nada,no.png\n")
+    for words in (
+        ("gallery", "import", tmp_path / "e.jsonl"),
+        ("enroll", "ada", "no.png", "--model", trained),
+        ("gallery", "enroll", tmp_path / "bad.csv", "--model", trained),
+        ("calibrate", "--data", tmp_path / "none", "--model", trained),
+    ):
+        assert type(*words, "--gallery", gallery).code == 2
+        assert [file.name for file in tmp_path.iterdir() if "sqlite" in file.name] == []
+    assert type("gallery", "enroll", people, "--gallery", gallery, "--model", trained).code == 2
+    assert gallery.exists()
+    assert type("enroll", "dan", "no.png", "--gallery", gallery).code == 2
+    assert gallery.exists()
 
 
 def test_moving_to_another_model(

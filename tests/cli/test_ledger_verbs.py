@@ -125,7 +125,7 @@ def test_the_day_and_the_times_are_those_of_the_zone(at_door: Any, tmp_path: Pat
     assert (again.code, "november.csv is there already" in again.err) == (2, True)
     assert at_door("ledger", "--since", "2026-11-01", "--csv", written, "--force", *berlin).code == 0
     printed = at_door("ledger", "--since", "2026-11-01", "--csv", "-", *berlin)
-    assert printed.out == written.read_text("utf-8")
+    assert printed.out == written.read_text("utf-8-sig")
     assert [row["direction"] for row in csv.DictReader(io.StringIO(printed.out))] == ["out", "in", "in", "out", "out"]
 
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 from traces import pieces_found
 from typed import Type
 
+from firstsight.recognition import sqlite
 from firstsight.recognition.gallery import Gallery
 
 
@@ -42,6 +44,30 @@ def test_forget_says_what_it_erased_and_what_was_trained(
         f"p3 is forgotten: templates 1, pictures 1, erased from {places}.",
         f"A model was trained on an identity of this name: {tmp_path / 'run'} (no longer there)",
     ]
+
+
+def test_forget_while_a_backup_is_read_gives_the_receipt_and_what_is_left_to_erase(
+    type: Type, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    gallery = ("--gallery", tmp_path / "g.sqlite")
+    for name in ("ada", "bob"):
+        type("enroll", name, photos / "p3" / "0.png", "--model", trained, "--anyway", *gallery)
+    reader = sqlite3.connect(tmp_path / "g.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM templates").fetchone()
+    answer = type("forget", "ada", *gallery)
+    assert (answer.code, answer.out.splitlines()[0]) == (
+        1, "ada is forgotten: templates 1, pictures 1, erased from database, ledger, index.",
+    )  # fmt: skip
+    assert "Not yet erased from free space of the database, write-ahead log: ada is out of the" in flat(answer.err)
+    assert "End that program" in flat(answer.err)
+    bob = type("forget", "bob", *gallery, "--json")
+    (receipt,) = lines(bob.out)
+    assert (bob.code, receipt["to_erase"]) == (1, ["free space of the database", "write-ahead log"])
+    reader.close()
+    assert type("gallery", "list", *gallery).out == ""
+    assert pieces_found(tmp_path, b"IHDR", 4) == 0
 
 
 def test_a_gallery_is_encrypted_and_then_opens_with_its_key_alone(

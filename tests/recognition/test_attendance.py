@@ -1,22 +1,26 @@
 """From entries to days: debounce, zones, clock changes; and CSV that runs nothing."""
 
+import codecs
 import csv
 import io
+import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstsight.errors import UserError
+from firstsight.data.spreadsheet import as_typed, csv_file, csv_lines
+from firstsight.errors import PictureUnfit, UserError
 from firstsight.recognition.attendance import day_lines, debounced, find_zone, midnight, moment
-from firstsight.recognition.decision import Match, Rule, decide_identify, decide_verify
+from firstsight.recognition.decision import Match, Rule, decide_identify, decide_unfit, decide_verify
 from firstsight.recognition.ledger_rows import Direction, Entry, Review, entry_columns
-from firstsight.recognition.spreadsheet import csv_lines
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 25, 7, 0, tzinfo=UTC)
+BOXES = ((1, 2, 30, 40), (50, 60, 70, 80))
 
 
 def entry(minute: float, name: str | None, direction: Direction | None = "in", *reviews: Review) -> Entry:
@@ -135,6 +139,7 @@ def test_no_cell_is_a_formula(name: str) -> None:
     text = "".join(csv_lines(("name", "camera"), [{"name": name, "camera": "d=2"}]))
     ((cell, camera),) = list(csv.reader(io.StringIO(text, newline="")))[1:]
     assert (cell.replace("'", ""), camera) == (name, "d=2")
+    assert as_typed(cell) == name
     for piece in [cell, *cell.replace(",", ";").replace("\t", ";").split(";")]:
         assert piece.strip(' "')[:1] not in set("=+-@＝＋－＠") - {""}
 
@@ -148,7 +153,18 @@ def test_a_line_holds_the_decision_as_it_was_and_who_it_was() -> None:
     assert row["time"] == "2026-11-25T08:00:00.000+01:00"
     assert [row[c] for c in ("decision", "verdict", "name", "review")] == ["different", "match", "阿达", "corrected"]
     assert [row[c] for c in ("distance", "threshold", "runner_up", "camera")] == ["1.25", "1.1", "", "door, left"]
+    assert row["boxes"] == ""
     assert "".join(csv_lines(entry_columns(), [])) == ",".join(row) + "\n", "nothing is a head alone"
+
+
+def test_lists_are_json_and_a_file_says_that_it_is_utf8(tmp_path: Path) -> None:
+    crowd = decide_unfit(PictureUnfit.because("p", "shows 2", hint="", answer="several faces", boxes=BOXES), Rule(1.1))
+    held = Entry(id=4, at=START, kind="identify", decision=crowd, camera="大门")
+    (tmp_path / "log.csv").write_text("".join(csv_file(entry_columns(), [held.to_json(BERLIN)])), "utf-8")
+    with (tmp_path / "log.csv").open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (json.loads(row["boxes"]), row["id"], row["camera"]) == ([list(box) for box in BOXES], "4", "大门")
+    assert (tmp_path / "log.csv").read_bytes().startswith(codecs.BOM_UTF8)
 
 
 def test_what_is_shown_of_who_it_was() -> None:

@@ -7,17 +7,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from tiny_models import pixel_model, random_templates
 
+from firstsight.config import OperatingPoint
 from firstsight.errors import GalleryError, StorageError
 from firstsight.models.folder import Model
 from firstsight.recognition import backup as backup_module
 from firstsight.recognition import backup as module
 from firstsight.recognition import sqlite
-from firstsight.recognition.backup import backup, restore
+from firstsight.recognition.backup import Restored, backup, remove_unused, restore
 from firstsight.recognition.copies import copies_with
+from firstsight.recognition.decision import Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.ledger import Ledger
 from firstsight.recognition.rows import id_of
+from firstsight.recognition.schema import copies
 
 # argv: the backup, the gallery
 KILLED = """
@@ -78,14 +83,35 @@ def test_what_was_restored_is_what_was_backed_up(path: Path, tmp_path: Path) -> 
     backup(path, tmp_path / "b.sqlite")
     with Gallery(path) as gallery:
         gallery.forget(NAMES[3])
-    with pytest.raises(GalleryError, match=r"gallery\.sqlite holds 39 identities\. Replace them all with --force"):
+    with pytest.raises(GalleryError, match=r"gallery\.sqlite holds 39 identities, and 0 entries .* all with --force"):
         restore(tmp_path / "b.sqlite", path)
-    assert restore(tmp_path / "b.sqlite", path, force=True) == 40
+    assert restore(tmp_path / "b.sqlite", path, force=True) == Restored(40, (NAMES[3],))
     assert found(path) == NAMES
-    assert restore(tmp_path / "b.sqlite", tmp_path / "new" / "g.sqlite") == 40
+    assert restore(tmp_path / "b.sqlite", tmp_path / "new" / "g.sqlite") == Restored(40, ())
     assert found(tmp_path / "new" / "g.sqlite") == NAMES
     assert journal_mode(path) == journal_mode(tmp_path / "new" / "g.sqlite") == "wal"
     assert journal_mode(tmp_path / "b.sqlite") == "delete"
+
+
+def test_an_unused_gallery_is_removed_and_no_other(path: Path, tmp_path: Path, model: Model) -> None:
+    fresh = tmp_path / "fresh.sqlite"
+    with Gallery(fresh) as opened:
+        remove_unused(fresh)  # another has it open
+        assert fresh.exists()
+        opened.set_operating_point(
+            "m", OperatingPoint(threshold=1.0, target=0.1, accepted=0, comparisons=1, identities=2)
+        )
+    for used in (fresh, path):
+        remove_unused(used)
+        assert used.exists()
+    fresh.unlink()
+    Gallery(fresh).close()
+    late = sqlite3.connect(fresh, isolation_level=None)  # opened, and not yet locked
+    remove_unused(fresh)
+    assert not fresh.exists()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):  # nothing is written into what is gone
+        late.execute("UPDATE gallery SET size = 7")
+    late.close()
 
 
 def receipt_of(path: Path, name: str, model: Model) -> list[str]:
@@ -102,6 +128,61 @@ def test_a_receipt_names_the_backup_that_was_restored(path: Path, tmp_path: Path
         gallery.bind_model(model)
         gallery.enroll("late", random_templates(1)[0])
     assert receipt_of(tmp_path / "new.sqlite", "late", model) == []
+
+
+def test_copies_that_were_known_of_are_known_of_after_a_restore(path: Path, tmp_path: Path, model: Model) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    with Gallery(path) as gallery:
+        gallery.bind_model(model)
+        gallery.enroll("late", random_templates(1, seed=9)[0])
+    backup(path, tmp_path / "later.sqlite")
+    for _ in range(2):
+        restore(tmp_path / "b.sqlite", path, force=True)
+    with Gallery(path) as gallery, gallery.storage.reading() as connection:
+        assert len(copies_with(connection)) == connection.scalar(sa.select(sa.func.count()).select_from(copies)) == 2
+    known = receipt_of(path, NAMES[3], model)
+    assert sorted(known) == [str(tmp_path / "b.sqlite"), str(tmp_path / "later.sqlite")]
+    with Gallery(path) as gallery:
+        gallery.bind_model(model)
+        gallery.enroll("late", random_templates(1, seed=9)[0])
+    assert receipt_of(path, "late", model) == [str(tmp_path / "later.sqlite")]
+
+
+def test_who_is_back_is_said_of_the_same_gallery_alone(path: Path, tmp_path: Path, model: Model) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    moved = (tmp_path / "b.sqlite").rename(tmp_path / "moved.sqlite")
+    with Gallery(path) as gallery:
+        gallery.forget(NAMES[2])
+        gallery.forget(NAMES[5])
+    assert restore(moved, path, force=True).back == (NAMES[2], NAMES[5])
+    other = tmp_path / "other.sqlite"
+    with Gallery(other) as gallery:
+        gallery.bind_model(model)
+        gallery.enroll_many(["x", "y"], random_templates(2))
+        gallery.forget("x")
+    assert restore(moved, other, force=True).back == ()
+
+
+def test_a_ledger_alone_is_not_replaced_unasked(path: Path, tmp_path: Path) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    with Gallery(tmp_path / "g.sqlite") as gallery:
+        Ledger(gallery).record("identify", decide_identify([], Rule(1.0)))
+    with pytest.raises(GalleryError, match=r"holds 0 identities, and 1 entries in its ledger\. Replace them all"):
+        restore(tmp_path / "b.sqlite", tmp_path / "g.sqlite")
+
+
+def test_a_backup_in_clear_takes_the_place_of_no_encrypted_gallery(path: Path, tmp_path: Path) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    key = bytes(range(32))
+    with Gallery(path) as gallery:
+        gallery.encrypt(key)
+    with pytest.raises(GalleryError, match=r"b\.sqlite is in clear, and .*g.* is encrypted\. Encrypt the backup first"):
+        restore(tmp_path / "b.sqlite", path, force=True)
+    with Gallery(tmp_path / "b.sqlite") as gallery:
+        gallery.encrypt(key)
+    assert restore(tmp_path / "b.sqlite", path, force=True).identities == 40
+    with Gallery(path, key=key) as gallery:
+        assert gallery.names() == NAMES
 
 
 def test_a_backup_is_known_of_before_it_is_made_and_a_failed_one_is_none(
@@ -166,7 +247,7 @@ def test_a_damaged_gallery_is_replaced_when_asked(path: Path, tmp_path: Path, br
     path.write_bytes(b"nonsense" * 1000 if broken == "head" else content[: len(content) // 2])
     with pytest.raises((StorageError, GalleryError), match=r"Put the backup in its place with --force|--force"):
         restore(out, path)
-    assert restore(out, path, force=True) == 40
+    assert restore(out, path, force=True).identities == 40
     assert found(path) == NAMES
 
 
@@ -182,7 +263,7 @@ def test_a_gallery_that_another_has_open_is_not_replaced(
         with pytest.raises(StorageError, match=r"gallery\.sqlite is locked by another program"):
             restore(tmp_path / "b.sqlite", path, force=True)
         assert other.names() == [*NAMES, "late"]
-    assert restore(tmp_path / "b.sqlite", path, force=True) == 40
+    assert restore(tmp_path / "b.sqlite", path, force=True).identities == 40
 
 
 def test_a_restore_that_ends_midway_leaves_the_old_gallery(path: Path, tmp_path: Path) -> None:

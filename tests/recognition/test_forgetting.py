@@ -11,7 +11,9 @@ import torch
 from tiny_models import pixel_model, random_templates
 from traces import killed_midway, pieces_found
 
+from firstsight.errors import TracesLeft
 from firstsight.models.folder import Model
+from firstsight.recognition import sqlite
 from firstsight.recognition.backup import backup
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.transfer import export_lines
@@ -120,6 +122,24 @@ def test_after_a_kill_the_next_to_open_the_gallery_erases_what_is_left(tmp_path:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+def test_while_another_reads_the_receipt_says_what_is_not_erased_yet(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM templates").fetchone()
+    with Gallery(path) as gallery, pytest.raises(TracesLeft, match="out of the gallery, but") as left:
+        gallery.forget(NAME)
+    assert left.value.receipt.erased_from == ("database", "ledger", "index")
+    assert left.value.receipt.to_erase == ("free space of the database", "write-ahead log")
+    assert "another program" in left.value.receipt.reason
+    assert found(tmp_path) > (0, 0, 0)
+    reader.close()
+    Gallery(path).close()
+    assert found(tmp_path) == (0, 0, 0)
 
 
 def test_the_receipt_names_the_backups_and_exports_that_hold_it_still(tmp_path: Path, model: Model) -> None:

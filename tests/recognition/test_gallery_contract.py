@@ -95,9 +95,12 @@ def test_many_are_enrolled_all_or_none(gallery: Gallery) -> None:
         assert gallery.names() == ["bob"]
     gallery.enroll_many([], random_templates(0))
     assert gallery.names() == ["bob"]
-    gallery.enroll_many(["ada", "bob", "ada"], random_templates(3), add=True)
+    three = random_templates(3, seed=5)
+    assert gallery.enroll_many(["ada", "bob", "ada"], three, add=True) == [True] * 3
+    again, once = [*three, three[0]], ["ada", "bob", "ada", "bob"]
+    assert gallery.enroll_many([*once, "bob"], torch.stack([*again, again[3]]), add=True) == [False] * 3 + [True, False]
     assert (gallery.names(), len(gallery)) == (["bob", "ada"], 2)
-    assert [len(gallery.templates_of(name)) for name in ("ada", "bob")] == [2, 2]
+    assert [len(gallery.templates_of(name)) for name in ("ada", "bob")] == [2, 3]
 
 
 def test_more_than_one_query_can_name(gallery: Gallery) -> None:

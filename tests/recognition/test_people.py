@@ -148,8 +148,6 @@ def test_whom_another_enrolls_meanwhile_is_known(model: Model, tmp_path: Path, m
     [
         ("name,path\nada,a.png\n", r"people\.csv has no column 'picture'\. Its first line must name name and picture"),
         ("name,picture\n", "lists nobody"),
-        ("name,picture\nada,a.png\nbob,\n", r"people\.csv, line 3: picture is empty"),
-        ("name,picture\nada\n", r"line 2: 1 cells, and the header has 2"),
     ],
 )
 def test_a_list_that_cannot_be_used_enrolls_nobody(
@@ -160,6 +158,21 @@ def test_a_list_that_cannot_be_used_enrolls_nobody(
     with pytest.raises(DataError, match=said):
         enroll_people(recognizer, tmp_path / "people.csv")
     assert recognizer.gallery.names() == []
+
+
+def test_a_line_with_an_empty_cell_is_refused_alone(recognizer: Recognizer, tmp_path: Path) -> None:
+    for number in range(2):
+        noise(number).save(tmp_path / f"{number}.png")
+    lines = ["name,picture", "ada,0.png", "bob,", ",0.png", "cyd", "dee, dr.,1.png", " , ", "'=eve,1.png"]
+    (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
+    found = enroll_people(recognizer, tmp_path / "people.csv")
+    assert recognizer.gallery.names() == ["ada", "=eve"]
+    assert [(each.line, each.name, each.unusable) for each in found.refused] == [
+        (3, "bob", True), (4, "", True), (5, "cyd", True), (6, "dee", True), (7, "", True),
+    ]  # fmt: skip
+    assert [each.reason[:19] for each in found.refused] == [
+        "The picture is empt", "The name is empty.", "The line has 1 cell", "The line has 3 cell", "The name is empty.",
+    ]  # fmt: skip
 
 
 def test_a_name_that_cannot_be_one_is_refused_alone(recognizer: Recognizer, tmp_path: Path) -> None:

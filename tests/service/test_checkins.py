@@ -146,7 +146,7 @@ def test_the_log_by_person_and_day_in_pages(client: TestClient, recognizer: Reco
     ]
     exported = client.get("/v1/checkins/export", params={"person": ids["bob"], "zone": "Europe/Berlin"})
     assert exported.headers["content-type"].startswith("text/csv")
-    rows = list(csv.DictReader(io.StringIO(exported.text)))
+    rows = list(csv.DictReader(io.StringIO(exported.content.decode("utf-8-sig"))))
     assert [(row["name"], row["time"][:13]) for row in rows] == [("bob", "2026-03-01T10"), ("bob", "2026-03-01T19")]
 
 

@@ -49,7 +49,12 @@ def enroll(
         size = len(recognizer.gallery)
         if json:
             where = {"gallery": recognizer.gallery.where, "gallery_size": size}
-            print_json({"enrolled": name, "picture": str(picture), **where, **verdict.to_json()})
+            added = {"enrolled": name, "picture": str(picture), "added": not verdict.held}
+            print_json({**added, **where, **verdict.to_json()})
+            return 0
+        if verdict.held:
+            note = ", nor was the consent noted" if consent else ""
+            console.print(f"{name} has this very picture already: nothing was added{note}.", markup=False)
             return 0
         if verdict.doubts:
             err.print(f"Enrolled all the same: {picture} {verdict}.", style="yellow", markup=False)

@@ -3,8 +3,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
-from firstsight.cli.console import print_json
 from firstsight.cli.options import GalleryUrl, Json, Model
 
 
@@ -16,6 +16,9 @@ def forget(
     json: Json = False,
 ) -> int:
     """Erase a name for good: its templates and its pictures, from the gallery and its log. --json prints the receipt.
+
+    Exit code 1 where traces are left in the gallery's files, because another program is reading them: they are erased
+    as it is opened again.
 
     Example: firstsight forget star
     """
@@ -29,7 +32,9 @@ def forget(
     else:
         for line in _lines(receipt):
             console.print(line, markup=False)
-    return 0
+        if receipt["to_erase"]:
+            err.print(f"Not yet erased from {', '.join(receipt['to_erase'])}: {receipt['reason']}", style="red")
+    return 1 if receipt["to_erase"] else 0
 
 
 def _lines(receipt: dict[str, Any]) -> Iterator[str]:

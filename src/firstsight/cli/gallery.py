@@ -1,5 +1,5 @@
-import csv
-import io
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +8,10 @@ from cyclopts import App, Parameter
 from firstsight.cli.console import err, print_json, progress, say
 from firstsight.cli.console import out as console
 from firstsight.cli.encrypt import encrypt
+from firstsight.cli.files import write_private
 from firstsight.cli.index import index
 from firstsight.cli.options import Anyway, Device, Force, GalleryUrl, Json, Model, Seeing
+from firstsight.errors import UserError
 from firstsight.workflows.progress import stage
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def enroll(
     from firstsight.cli.recognizer import open_recognizer
     from firstsight.recognition.people import enroll_people
 
+    if refused is not None:
+        _refuse_place(refused, people)
     opened = open_recognizer(model, gallery, device=device, make=True, seeing=seeing)
     with opened as recognizer, progress(quiet=json) as shown:
         found = enroll_people(recognizer, people, anyway=anyway, on_progress=stage(shown, "Enrolling"))
@@ -78,7 +82,7 @@ def enroll(
     else:
         for refusal in found.refused:
             err.print(f"{people}, line {refusal.line}: {refusal.name}: {refusal.reason}", style="red", markup=False)
-        counts = f"{found.enrolled} enrolled, {found.known} were already, {len(found.refused)} pictures refused"
+        counts = f"{found.enrolled} enrolled, {found.known} were already, {len(found.refused)} lines refused"
         console.print(f"{counts} ({size} in {where}).", markup=False)
     return 2 if any(refusal.unusable for refusal in found.refused) else 3 if found.refused else 0
 
@@ -152,8 +156,11 @@ def restore(
 
     where, of = gallery_of(model, gallery), model_of(model, gallery)
     with progress(quiet=json) as shown:
-        size = restore(file, where, force=force, model=of, on_progress=stage(shown, "Copying pages"))
-    say(f"{size} identities are in {where}.", {"gallery": str(where), "identities": size}, json=json)
+        restored = restore(file, where, force=force, model=of, on_progress=stage(shown, "Copying pages"))
+    say(f"{restored.identities} identities are in {where}.", {"gallery": str(where), **restored._asdict()}, json=json)
+    for name in restored.back:
+        text = f"{name} was forgotten after this backup was made, and is back. To forget again: firstsight forget"
+        err.print(f"{text} {shlex.quote(name)}", style="yellow", markup=False)
     return 0
 
 
@@ -207,13 +214,19 @@ def import_(
     return 0
 
 
+def _refuse_place(refused: Path, people: Path) -> None:
+    """Before hours of enrolling, not after."""
+    if refused.resolve() == people.resolve():
+        raise UserError(f"{refused} is the list itself.", hint="Name another file for whoever is refused.")
+    if refused.is_dir() or not refused.absolute().parent.is_dir():
+        raise UserError(f"{refused} cannot be written: its folder is missing, or it is one.", hint="Name a file.")
+
+
 def _write_refused(path: Path, folder: Path, refused: "tuple[Refusal, ...]") -> None:
     """As another list, to be mended and enrolled: paths as they are found from where the command was typed."""
-    from firstsight.atomic import write_atomically
+    from firstsight.data.spreadsheet import csv_file
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "picture", "line", "reason"])
-    for each in refused:
-        writer.writerow([each.name, (folder / each.picture).resolve(), each.line, each.reason])
-    write_atomically(path, text.getvalue().encode())
+    rows = (
+        {**asdict(each), "picture": str((folder / each.picture).resolve()) if each.picture else ""} for each in refused
+    )
+    write_private(path, csv_file(("name", "picture", "line", "reason"), rows), force=True)

@@ -225,13 +225,13 @@ def _trend_cells(t: "Trend") -> Sequence[Any]:
 
 def _exported(rows: Iterable[dict[str, Any]], columns: Sequence[str], to: Export) -> bool:
     """Whether another program was served."""
-    from firstsight.recognition.spreadsheet import csv_lines
+    from firstsight.data.spreadsheet import csv_file, csv_lines
 
     if to.csv == "-":
         for line in csv_lines(columns, rows):
             print(line, end="")
     elif to.csv is not None:
-        write_private(Path(to.csv), csv_lines(columns, rows), force=to.force)
+        write_private(Path(to.csv), csv_file(columns, rows), force=to.force)
         console.print(f"written: {to.csv}", markup=False)
     elif to.json:
         for row in rows:

@@ -8,6 +8,7 @@ from firstsight.cli.options import Align, Seeing
 from firstsight.errors import UserError
 from firstsight.models.device import pick_device
 from firstsight.models.folder import Model, find_model, load_model, read_config, set_align
+from firstsight.recognition.backup import remove_unused
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
@@ -23,7 +24,7 @@ def load_named(model: str, *, device: str, align: Align = None) -> Model:
 def gallery_of(model: str | None, gallery: str | None) -> str | Path:
     """Where the gallery lies that is named, or the default one of a model."""
     if gallery is not None:
-        return gallery
+        return gallery if "://" in gallery else Path(gallery).expanduser()
     return default_gallery_path(read_config(find_model(model or DEFAULT_MODEL)).identity)
 
 
@@ -38,20 +39,26 @@ def model_of(model: str | None, gallery: str | None) -> str | None:
 def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) -> Iterator[Gallery]:
     """The gallery that is named, or the default one of a model, with the key of the environment. No network is loaded.
 
-    Only with `make` is a new one made; without it, a model's default gallery that is not there yet is an empty one.
+    Only with `make` is a new one made, and kept if anything was written into it; without `make`, a model's default
+    gallery that is not there yet is an empty one.
 
     Raises:
         UserError: the named gallery is not there, or the key does not fit.
     """
     where = gallery_of(model, gallery)
-    if not make and not ("://" in str(where) or Path(where).exists()):
+    absent = isinstance(where, Path) and not where.exists()
+    if absent and not make:
         if gallery is not None:
             raise UserError(
                 f"There is no gallery {gallery}.", hint="Check the path, or make it with firstsight enroll."
             )
         where = "sqlite://"
-    with Gallery(where, key=None if where == "sqlite://" else environment_key()) as opened:
-        yield opened
+    try:
+        with Gallery(where, key=None if where == "sqlite://" else environment_key()) as opened:
+            yield opened
+    finally:
+        if absent and isinstance(where, Path):
+            remove_unused(where)
 
 
 @contextmanager

@@ -143,6 +143,12 @@ def standardization(values_NF: Float64[Tensor, "N F"]) -> Standardization:
 
 def read_table(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The header, and the rows with their line numbers, each as long as the header."""
+    names, lines = read_lines(path)
+    return names, _rectangular(path, len(names), lines)
+
+
+def read_lines(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header, and the rows with their line numbers, however long they are."""
     lines = _lines(path)
     _, names = next(lines, (0, []))
     names = [name.strip() for name in names]
@@ -151,7 +157,7 @@ def read_table(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[st
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise DataError(f"{path} has two columns {twice!r}.", hint="Rename one of them.")
-    return names, _rectangular(path, len(names), lines)
+    return names, lines
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:

@@ -2,16 +2,23 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+UTF8 = "\ufeff"
+"""Goes before a file: without it Excel reads UTF-8 as text of the machine's old code page."""
+
+_FORMULA = r"(?=[\s\"']*[=+\-@＝＋－＠])"
 # At the head of a cell, or behind what a spreadsheet of another country takes for the end of one.
-_FORMULA = re.compile(r"(^|[;,|\t])(?=[\s\"']*[=+\-@＝＋－＠])")
+_BARE = re.compile(r"(^|[;,|\t])" + _FORMULA)
+_MARKED = re.compile(r"(^|[;,|\t])'" + _FORMULA)
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The head and a line for each row, of the columns named. What is None is empty.
+    """The head and a line for each row, of the columns named. What is None or has no items is empty; lists are JSON.
 
     An apostrophe goes before text that a spreadsheet would run: names and labels come from others.
 
@@ -25,12 +32,29 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iter
     writer.writerow(columns)
     for row in rows:
         yield _taken(text)
-        writer.writerow([_safe(row.get(column)) for column in columns])
+        writer.writerow([_cell(row.get(column)) for column in columns])
     yield _taken(text)
 
 
-def _safe(cell: Any) -> Any:
-    return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
+def csv_file(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The same for a file that Excel opens as what it is: UTF-8."""
+    return chain([UTF8], csv_lines(columns, rows))
+
+
+def as_typed(cell: str) -> str:
+    """A cell of text without the apostrophes that `csv_lines` puts in.
+
+    Example:
+        >>> as_typed("'=1+1")
+        '=1+1'
+    """
+    return _MARKED.sub(r"\1", cell)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return json.dumps(value) if value else None
+    return _BARE.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def _taken(text: io.StringIO) -> str:

@@ -1,15 +1,18 @@
 """A gallery as a file to put aside, and back. SQLite alone; the copies are SQLite's own online backup."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from firstsight.atomic import appearing_whole, remove_leftovers
 from firstsight.errors import GalleryError, OtherModel, StorageError
-from firstsight.recognition.copies import making_copy, note_restored
+from firstsight.recognition.copies import making_copy
 from firstsight.recognition.formats import refuse_newer
-from firstsight.recognition.rows import lock, state_of
+from firstsight.recognition.replaced import Remembered, note_restored, remember
+from firstsight.recognition.rows import lock
 from firstsight.recognition.schema import VERSION_TABLE
 from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_sentence
 
@@ -18,6 +21,13 @@ OnPages = Callable[[int, int], None]
 
 _PAGES = 1024  # copied between two words on the progress
 _SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+class Restored(NamedTuple):
+    """How many identities there are now, and who of them was forgotten after the backup was made."""
+
+    identities: int
+    back: tuple[str, ...]
 
 
 def backup(
@@ -66,18 +76,16 @@ def restore(
     force: bool = False,
     model: str | None = None,
     on_progress: OnPages = lambda done, total: None,
-) -> int:
+) -> Restored:
     """Put a backup in the place of a gallery: all of it, or nothing where it fails or the power goes.
 
     No other program may have the gallery open: what it holds in memory would be of another gallery. `model` is the
-    identity of the one whose templates the backup must hold, if it holds any.
-
-    Returns:
-        How many identities it holds.
+    identity of the one whose templates the backup must hold, if it holds any. Which copies the gallery knew of is
+    remembered.
 
     Raises:
-        GalleryError: not a backup, or of a newer firstsight; somebody is enrolled in the gallery, or it is damaged, and
-            `force` does not insist.
+        GalleryError: not a backup, or of a newer firstsight; the gallery is encrypted, and the backup is not; it holds
+            people or a ledger, or is damaged, and `force` does not insist.
         OtherModel: it holds templates of another model than `model`.
         StorageError: the backup is damaged; the gallery is open elsewhere or cannot be written.
     """
@@ -89,16 +97,20 @@ def restore(
         _checked(source, file)
         if model:
             _refuse_other_model(source, file, model)
-        if target.exists() and not force:
-            _refuse_somebody(target)
+        before = _remembered(target, force) if target.exists() else Remembered()
+        if before.encrypted and not _encrypted(source):
+            raise GalleryError(
+                f"{file} is in clear, and {target} is encrypted.",
+                hint=f"Encrypt the backup first: firstsight gallery encrypt --gallery {file}",
+            )
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy_in(source, target, on_progress)
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror}.", hint="Name another place.") from error
     with closing(SqliteStorage(target)) as storage, storage.writing() as connection:  # brought to the newest format
-        note_restored(connection, str(file.resolve()))
-        return lock(connection).size
+        size = lock(connection).size
+        return Restored(size, tuple(note_restored(connection, str(file.resolve()), before)))
 
 
 def file_of(gallery: str | Path) -> Path:
@@ -120,13 +132,37 @@ def file_of(gallery: str | Path) -> Path:
     return Path(gallery).expanduser()
 
 
-def _refuse_somebody(target: Path) -> None:
+def remove_unused(gallery: Path) -> None:
+    """Remove the file of a gallery that holds nothing: nobody, no decision, no calibration. It stays where another
+    program has it open."""
+    tables = ("identities", "ledger", "operating_points", "copies")
+    query = " UNION ALL ".join(f"SELECT * FROM (SELECT 1 FROM {table} LIMIT 1)" for table in tables)
+    with contextlib.suppress(sqlite3.Error, OSError), closing(_alone(gallery, patience=0)) as held:
+        if held.execute(query).fetchone() is None:
+            gallery.unlink()
+
+
+def _remembered(target: Path, force: bool) -> Remembered:
+    """What is to outlive the gallery; an older format is brought to this one. What is damaged remembers nothing."""
     try:
-        size = _size(target)
+        with closing(SqliteStorage(target)) as storage:
+            before = remember(storage)
     except (StorageError, GalleryError) as error:
+        if force:
+            return Remembered()
         raise type(error)(error.message, hint="Put the backup in its place with --force.") from error
-    if size:
-        raise GalleryError(f"{target} holds {size} identities.", hint="Replace them all with --force.")
+    if (before.size or before.entries) and not force:
+        raise GalleryError(
+            f"{target} holds {before.size} identities, and {before.entries} entries in its ledger.",
+            hint="Replace them all with --force.",
+        )
+    return before
+
+
+def _encrypted(gallery: sqlite3.Connection) -> bool:
+    if "key_check" not in {column[1] for column in gallery.execute("PRAGMA table_info(gallery)")}:
+        return False  # of a format that knew no keys
+    return bool(gallery.execute("SELECT key_check IS NOT NULL FROM gallery").fetchone()[0])
 
 
 def _refuse_other_model(source: sqlite3.Connection, file: Path, model: str) -> None:
@@ -137,12 +173,6 @@ def _refuse_other_model(source: sqlite3.Connection, file: Path, model: str) -> N
             f"({model[:8]}).",
             hint=f"Add --model {name}, or restore it into a file of its own with --gallery FILE.",
         )
-
-
-def _size(file: Path) -> int:
-    """How many are enrolled, encrypted or not; an older format is brought to this one."""
-    with closing(SqliteStorage(file)) as storage, storage.reading() as connection:
-        return state_of(connection).size
 
 
 def _copy_in(source: sqlite3.Connection, target: Path, on_progress: OnPages) -> None:
@@ -164,9 +194,9 @@ def _copy_in(source: sqlite3.Connection, target: Path, on_progress: OnPages) -> 
                 target.with_name(target.name + suffix).unlink(missing_ok=True)
 
 
-def _alone(path: Path) -> sqlite3.Connection:
+def _alone(path: Path, *, patience: float | None = None) -> sqlite3.Connection:
     """A connection that nobody shares: only then does SQLite give the write-ahead log up."""
-    connection = _opened(path)
+    connection = _opened(path, patience)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -201,5 +231,5 @@ def _require_gallery(file: Path) -> None:
     refuse_newer(found, str(file))
 
 
-def _opened(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
+def _opened(file: Path, patience: float | None = None) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=BUSY_SECONDS if patience is None else patience, isolation_level=None)

@@ -58,15 +58,6 @@ def note_copy(connection: sa.Connection, kind: Kind, path: str, *, oldest: int =
     return int(connection.execute(insert).scalar_one())
 
 
-def note_restored(connection: sa.Connection, path: str) -> None:
-    """Remember the backup that this gallery was just restored from: it holds everyone. Copies that were being made at
-    its moment hold nobody who is enrolled from now on."""
-    newest = newest_identity(connection)
-    connection.execute(sa.delete(copies).where(copies.c.path == path))
-    connection.execute(sa.update(copies).where(copies.c.newest_identity > newest).values(newest_identity=newest))
-    note_copy(connection, "backup", path, newest=newest)
-
-
 def newest_identity(connection: sa.Connection) -> int:
     """0 where nobody is enrolled."""
     return connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0

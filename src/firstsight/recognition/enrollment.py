@@ -1,6 +1,7 @@
 """Enrolling from pictures: look at each, give the verdict, keep those that are good enough. R readable, D embedding."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from jaxtyping import Float, Int8, UInt8
@@ -58,21 +59,22 @@ def enroll_pictures(
     seen = {i: look for i, look in enumerate(looks) if isinstance(look, _Look)}
     nearest = _Nearest(gallery, [names[i] for i in seen], quantize(x_RD), threshold)
     outcomes: dict[int, Outcome] = {i: look for i, look in enumerate(looks) if isinstance(look, PictureError)}
+    verdicts: dict[int, Verdict] = {}
     for row, (i, look) in enumerate(seen.items()):
         verdict = judge(look.quality, nearest=nearest.other(row), threshold=threshold)
         if verdict.good or anyway:
-            outcomes[i] = verdict
+            verdicts[i] = verdict
             nearest.accepted.append(row)
         else:
             outcomes[i] = _refusal(entries[i][1], verdict)
-    kept = [list(seen)[row] for row in nearest.accepted]
-    gallery.enroll_many(
-        [names[i] for i in kept],
+    written = gallery.enroll_many(
+        [names[i] for i in verdicts],
         nearest.templates_RD[nearest.accepted],
-        [to_png(seen[i].pixels) for i in kept] if keep_pictures else None,
+        [to_png(seen[i].pixels) for i in verdicts] if keep_pictures else None,
         add=add,
-        consents=[consent] * len(kept),
+        consents=[consent] * len(verdicts),
     )
+    outcomes |= {i: replace(verdicts[i], held=not new) for i, new in zip(verdicts, written, strict=True)}
     return [outcomes[i] for i in range(len(entries))]
 
 

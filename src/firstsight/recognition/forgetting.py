@@ -18,6 +18,7 @@ class Receipt:
     """What was erased, and from where; `left_in` are places that only the administrator of a server can erase, `copies`
     the backups and exports known to hold it still.
 
+    `to_erase` are places where traces are left for the `reason` given: who opens the gallery next erases them.
     `forgotten_at` is UTC, ISO 8601.
     """
 
@@ -27,6 +28,8 @@ class Receipt:
     templates: int
     pictures: int
     erased_from: tuple[str, ...]
+    to_erase: tuple[str, ...]
+    reason: str
     left_in: tuple[str, ...]
     copies: tuple[Copy, ...]
 
@@ -39,15 +42,17 @@ class Erased:
     pictures: int
     copies: tuple[Copy, ...]
 
-    def receipt(self, name: str, storage: Storage) -> Receipt:
-        """For what is now gone from the database and from all other places."""
+    def receipt(self, name: str, storage: Storage, reason: str = "") -> Receipt:
+        """For what is now gone from the database and, if there is no `reason` against it, from all other places."""
         return Receipt(
             name=name,
             gallery=storage.where,
             forgotten_at=iso(now()),
             templates=self.templates,
             pictures=self.pictures,
-            erased_from=("database", "ledger", *storage.erased_from, "index"),
+            erased_from=("database", "ledger", *(() if reason else storage.erased_from), "index"),
+            to_erase=storage.erased_from if reason else (),
+            reason=reason,
             left_in=storage.left_in,
             copies=self.copies,
         )

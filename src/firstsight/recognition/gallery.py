@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import AlreadyEnrolled, GalleryError, StorageError
+from firstsight.errors import AlreadyEnrolled, GalleryError, StorageError, TracesLeft
 from firstsight.models.folder import Model
 from firstsight.recipes import checked
 from firstsight.recognition.copies import Copy, copies_with
@@ -172,13 +172,14 @@ class Gallery:
         *,
         add: bool = False,
         consents: Sequence[str | None] | None = None,
-    ) -> None:
+    ) -> list[bool]:
         """Enroll all or, if one is refused, none. Raises as `enroll` does; a name may come twice only with `add`.
 
-        A template that its name has from an earlier call is not written again: a retry adds nothing.
+        Returns:
+            Of each whether it was written. A template that its name has already is not: a retry adds nothing.
         """
         if not names:
-            return
+            return []
         if not templates_ND.any(1).all():
             raise GalleryError("A template is all zero and stands for no direction.", hint="Check the picture.")
         names = [clean_name(name) for name in names]
@@ -200,13 +201,17 @@ class Gallery:
                 consents or repeat(None, len(names)),
                 strict=True,
             )
-            new_templates = [
+            asked = [
                 NewTemplate(known[name], template_D.tobytes(), picture, consent, enrolled_at)
                 for name, template_D, picture, consent in rows
-                if (known[name], template_D.tobytes()) not in held
             ]
-            insert_templates(connection, self._terms.cipher, model_identity, new_templates)
+            written = []
+            for row in asked:
+                written.append(row[:2] not in held)
+                held.add(row[:2])
+            insert_templates(connection, self._terms.cipher, model_identity, compress(asked, written))
             connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
+        return written
 
     def forget(self, name: str) -> Receipt:
         """Erase an identity, its templates and pictures: gone from the database, its free space, the log and the index.
@@ -217,14 +222,18 @@ class Gallery:
 
         Raises:
             NotEnrolled: nobody has this name.
-            StorageError: out of the gallery, but traces are left on the disk: another program holds on to them, or the
-                disk is full.
+            TracesLeft: out of the gallery, but traces are left on the disk: another program holds on to them, or the
+                disk is full. It has the receipt.
         """
         name = clean_name(name)
         with self._storage.writing() as connection:
             self._terms.locked(connection)
             erased = erase_identity(connection, id_of(connection, name, self.where))
-        self._erase_traces(f"{name} is out of the gallery")
+        try:
+            self._erase_traces(f"{name} is out of the gallery")
+        except TracesLeft as left:
+            left.receipt = erased.receipt(name, self._storage, str(left))
+            raise
         return erased.receipt(name, self._storage)
 
     def clear(self) -> None:
@@ -242,7 +251,7 @@ class Gallery:
 
         Raises:
             GalleryError: it is encrypted already, its server is to search it, or the key is not of 32 bytes.
-            StorageError: it is encrypted, but traces of what was in clear are left in its files, as for `forget`.
+            TracesLeft: it is encrypted, but traces of what was in clear are left in its files, as for `forget`.
             MissingExtra: `cryptography` is not installed.
         """
         cipher = Cipher(key)
@@ -329,4 +338,4 @@ class Gallery:
         try:
             erase_traces(self._storage)
         except StorageError as error:
-            raise StorageError(f"{done}, but {error.message}", hint=error.hint) from error
+            raise TracesLeft(f"{done}, but {error.message}", hint=error.hint) from error

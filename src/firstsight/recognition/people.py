@@ -8,6 +8,7 @@ from typing import Any
 from firstsight.data.people import Entry, read_people
 from firstsight.errors import (
     AlreadyEnrolled,
+    DataError,
     GalleryError,
     PictureError,
     PictureRefused,
@@ -22,8 +23,8 @@ _AT_ONCE = 64  # pictures embedded and written together: what an interruption ca
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """A line of the list that was not enrolled. `unusable`: the picture cannot be read, or the name cannot be one;
-    else the verdict on the picture had doubts."""
+    """A line of the list that was not enrolled. `unusable`: it has no name or picture, the name cannot be one, or the
+    picture cannot be read; else the verdict on the picture had doubts."""
 
     line: int
     name: str
@@ -81,6 +82,9 @@ def _by_name(entries: Sequence[Entry]) -> tuple[People, list[Refusal]]:
     people: People = {}
     refused = []
     for entry in entries:
+        if entry.fault:
+            refused.append(_refusal(entry, DataError(entry.fault)))
+            continue
         try:
             people.setdefault(clean_name(entry.name), []).append(entry)
         except GalleryError as error:
@@ -126,4 +130,5 @@ def _enroll(recognizer: Recognizer, people: People, folder: Path, anyway: bool) 
 
 
 def _refusal(entry: Entry, error: UserError) -> Refusal:
-    return Refusal(*entry, reason=error.message, unusable=not isinstance(error, PictureRefused | PictureUnfit))
+    unusable = not isinstance(error, PictureRefused | PictureUnfit)
+    return Refusal(entry.line, entry.name, entry.picture, reason=error.message, unusable=unusable)

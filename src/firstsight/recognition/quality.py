@@ -76,7 +76,8 @@ class Doubt:
 class Verdict:
     """On the one picture that someone is to be enrolled from: its doubts, and what was measured.
 
-    `nearest` is the closest other identity, and `distance` that to it, where a threshold is known.
+    `nearest` is the closest other identity, and `distance` that to it, where a threshold is known. `held`: the name has
+    this very picture already, and nothing was added.
     """
 
     quality: Quality
@@ -84,6 +85,7 @@ class Verdict:
     nearest: str | None = None
     distance: float | None = None
     threshold: float | None = None
+    held: bool = False
 
     @property
     def good(self) -> bool:

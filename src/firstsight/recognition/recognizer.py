@@ -101,7 +101,7 @@ class Recognizer:
         keep_picture: bool = True,
         consent: str | None = None,
     ) -> Verdict:
-        """Know this identity from now on; `add` gives a known name one picture more.
+        """Know this identity from now on; `add` gives a known name one picture more, unless it is held already.
 
         The verdict on the picture is given back: what was measured, and who else is near. The network's view of the
         picture is kept, so that another model can take over, unless `keep_picture` is false. `consent` is a note on the

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from firstsight.data.spreadsheet import csv_file
 from firstsight.recognition import listing
 from firstsight.recognition.attendance import day_lines, find_zone, midnight, moment
 from firstsight.recognition.checkin import check_in
@@ -15,7 +16,6 @@ from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Place
 from firstsight.recognition.ledger_rows import Entry, entry_columns
 from firstsight.recognition.schema import MAX_NAME
-from firstsight.recognition.spreadsheet import csv_lines
 from firstsight.service import schemas
 from firstsight.service.access import Caller, needs
 from firstsight.service.decisions import shown
@@ -137,7 +137,7 @@ def export(request: Request, wanted: Wanted) -> StreamingResponse:
     held = service_of(request).ledger.entries(since=wanted.since, until=wanted.until, name=wanted.name)
     rows: Iterator[dict[str, Any]] = (entry.to_json(wanted.zone) for entry in held)
     return StreamingResponse(
-        csv_lines(entry_columns(), rows),
+        csv_file(entry_columns(), rows),
         media_type="text/csv",
         headers={"Content-Disposition": 'attachment; filename="check-ins.csv"'},
     )

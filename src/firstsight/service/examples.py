@@ -33,6 +33,7 @@ RECEIPT = {
     "templates": 1,
     "pictures": 1,
     "erased_from": ["database", "ledger", "free space of the database", "write-ahead log", "index"],
+    "to_erase": [],
     "left_in": [],
     "copies": [{"path": "backup.sqlite", "kind": "backup", "made_at": "2026-11-24T03:00:00Z"}],
     "models": [],

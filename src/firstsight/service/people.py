@@ -152,8 +152,7 @@ def _add(service: Service, number: int, form: Upload[schemas.AddForm]) -> tuple[
         keep_picture=fields.keep_picture,
         consent=fields.consent,
     )
-    enrolled = _enrolled(service, known.name, verdict)
-    return enrolled, enrolled["person"]["pictures"] > known.pictures
+    return _enrolled(service, known.name, verdict), not verdict.held
 
 
 def _has(service: Service, name: str, picture: bytes) -> bool:

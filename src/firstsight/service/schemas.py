@@ -159,6 +159,7 @@ class Receipt(Answered):
     templates: int
     pictures: int
     erased_from: list[str]
+    to_erase: list[str] = Field(description="Where traces are left until other programs end: erased then.")
     left_in: list[str]
     copies: list[Copy]
     models: list[dict[str, Any]]

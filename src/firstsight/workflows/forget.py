@@ -15,7 +15,7 @@ from typing import Any
 
 from firstsight.atomic import write_atomically
 from firstsight.data.identities import group_of
-from firstsight.errors import ModelError
+from firstsight.errors import ModelError, TracesLeft
 from firstsight.models.folder import find_model, read_config
 from firstsight.places import cache_folder, data_folder
 from firstsight.recognition.gallery import Gallery
@@ -29,9 +29,12 @@ def forget(gallery: Gallery, name: str) -> dict[str, Any]:
 
     Raises:
         NotEnrolled: nobody has this name.
-        StorageError: out of the gallery, but traces are left in its files.
+        StorageError: the gallery cannot be written: nothing is erased.
     """
-    receipt = gallery.forget(name)
+    try:
+        receipt = gallery.forget(name)
+    except TracesLeft as left:
+        receipt = left.receipt
     return {
         **asdict(receipt),
         "copies": [copy._asdict() for copy in receipt.copies],

@@ -60,7 +60,7 @@ function showReceipt(receipt) {
     h("p", { t: ["receipt_lead", receipt.forgotten_at] }),
     h("dl", { class: "facts", id: "receipt" },
       fact("receipt_templates", receipt.templates), fact("receipt_pictures", receipt.pictures),
-      fact("receipt_from", places(receipt.erased_from)), fact("receipt_left", places(receipt.left_in)),
+      fact("receipt_from", places(receipt.erased_from)), fact("receipt_left", places([...receipt.left_in, ...receipt.to_erase])),
       fact("receipt_copies", receipt.copies.map(({ path }) => path).join(", ")),
       fact("receipt_models", receipt.models.map(({ run }) => run).join(", ")),
       fact("receipt_not_covered", places(receipt.not_covered))),
