@@ -239,18 +239,20 @@ def _detected(seen: Image.Image, scale: float) -> Iterator[Face]:
 
 
 _threads = threading.local()
+_log_level = threading.Lock()  # it is one for all threads
 
 
 def _detector() -> Any:
     """One for each thread: it holds the size of its input."""
     if not hasattr(_threads, "detector"):
         cv2 = opencv()
-        before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its own default makes it warn
-        try:
-            nothing = np.empty(0, np.uint8)
-            _threads.detector = cv2.FaceDetectorYN.create("onnx", _yunet(), nothing, (0, 0), LEAST_SCORE, MOST_OVERLAP)
-        finally:
-            cv2.utils.logging.setLogLevel(before)
+        with _log_level:
+            before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its own default makes it warn
+            try:
+                given = (_yunet(), np.empty(0, np.uint8), (0, 0), LEAST_SCORE, MOST_OVERLAP)
+                _threads.detector = cv2.FaceDetectorYN.create("onnx", *given)
+            finally:
+                cv2.utils.logging.setLogLevel(before)
     return _threads.detector
 
 
