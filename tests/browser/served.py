@@ -14,16 +14,22 @@ import httpx2
 
 class Served:
     """`firstsight serve` over the galleries of `home`; `port` 0 takes any, and keeps it over a restart. `inside`
-    are words that have it run elsewhere."""
+    are words that have it run elsewhere, `program` what Python runs in its place."""
 
-    def __init__(self, home: Path, *options: str, inside: Sequence[str] = ()) -> None:
-        self.home, self.options, self.inside, self.port = home, options, inside, 0
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        inside: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "firstsight", "serve"),
+    ) -> None:
+        self.home, self.options, self.inside, self.program, self.port = home, options, inside, program, 0
         self.printed: list[str] = []
         self.start()
 
     def start(self) -> None:
         """Start, and wait until it says where it listens."""
-        command = [*self.inside, sys.executable, "-m", "firstsight", "serve", "--port", str(self.port), *self.options]
+        command = [*self.inside, sys.executable, *self.program, "--port", str(self.port), *self.options]
         environment = {**os.environ, "FIRSTSIGHT_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
         self.log = (self.home / "serve.log").open("ab")
         self.process = subprocess.Popen(

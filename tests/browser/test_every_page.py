@@ -66,8 +66,9 @@ def test_the_language_is_the_browsers_and_switches_without_losing_the_drawing(kn
 def test_both_languages_have_every_text_and_pages_ask_for_no_other(known, open_page):
     page = open_page(known.address)
     en, zh = page.evaluate(
-        """Promise.all(["en", "zh", "running"].map((name) => import(`/messages.${name}.js`)))
-            .then(([{ en }, { zh }, more]) => [{ ...en, ...more.en }, { ...zh, ...more.zh }].map(Object.keys))"""
+        """Promise.all(["en", "door.en", "zh", "door.zh"].map((name) => import(`/messages.${name}.js`)))
+            .then(([{ en }, one, { zh }, other]) => [{ ...en, ...one.door }, { ...zh, ...other.door }])
+            .then((both) => both.map(Object.keys))"""
     )
     assert not set(en) - set(zh)
     assert all(key.startswith(("error_", "hint_", "place_")) for key in set(zh) - set(en))

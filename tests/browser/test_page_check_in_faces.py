@@ -80,6 +80,7 @@ def test_somebody_is_enrolled_by_the_camera_and_forgotten_again(door, photo, tmp
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Use the camera").click()
     dialog.get_by_role("button", name="Take the picture").click()
+    dialog.locator(".drop-zone img").wait_for()
     dialog.get_by_label("Name").fill(STRANGER)
     dialog.get_by_role("button", name="Remember").click()
     dialog.get_by_text(f"{STRANGER} is remembered, ").wait_for()

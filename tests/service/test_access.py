@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from starlette.testclient import TestClient
 
 from firstsight.errors import StorageError, UserError
 from firstsight.recognition.recognizer import Recognizer
+from firstsight.service.access import Access
 from firstsight.service.keys import ROLES, Keys
+from firstsight.service.problems import Problem
 from firstsight.service.rates import Rates
 
 LOWEST = {
@@ -161,8 +164,9 @@ def test_buckets_refill_and_never_grow_beyond_their_bound(monkeypatch: pytest.Mo
     monkeypatch.setattr("firstsight.service.rates.time.monotonic", lambda: now)
     rates = Rates(per_second=2, burst=3)
     assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
-    assert rates.wait("a") == 0.5
     now = 0.5
+    assert (rates.take("a"), rates.take("a")) == (0, 0.5)
+    rates.give("a")
     assert (rates.take("a"), rates.take("a")) == (0, 0.5)
     now = 100.0
     assert [rates.take("a") > 0 for _ in range(4)] == [False, False, False, True]
@@ -209,3 +213,32 @@ def test_the_log_and_the_counters_name_nobody_and_hold_nothing_of_a_picture(
     assert "firstsight_people 1.0" in said
     for secret in ("Grace", "grace", "broken", "x00", str(recognizer.gallery.where)):
         assert secret not in said
+
+
+def test_a_word_that_is_no_method_is_neither_counted_nor_written_down(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "firstsight.service"):
+        for i in range(20):
+            assert client.request(f"GRACE{i}", "/v1/people").status_code in (403, 405)
+    counted = [
+        line for line in client.get("/metrics").text.splitlines() if line.startswith("firstsight_requests_total")
+    ]
+    assert sum('method="(other)"' in line for line in counted) == 1
+    assert "GRACE" not in "".join(counted) + "".join(r.getMessage() for r in caplog.records if r.name != "httpx2")
+
+
+def test_of_many_wrong_keys_at_once_each_counts_and_so_do_the_neighbors_of_an_ipv6_address(keys: Keys) -> None:
+    keys.add("desk", "admin")
+    access = Access(keys, per_second=50)
+
+    def status(address: str) -> int:
+        with pytest.raises(Problem) as refused:
+            access.pair("AAAA-AAAA", address)
+        return refused.value.status
+
+    with ThreadPoolExecutor(16) as pool:
+        tried = list(pool.map(status, ["192.168.1.9"] * 40))
+    assert (tried.count(401), tried.count(429)) == (10, 30)
+    assert [status(f"2001:db8::{i:x}") for i in range(11)] == [401] * 10 + [429]
+    assert status("2001:db8:0:1::1") == 401, "of another network"

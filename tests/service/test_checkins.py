@@ -179,3 +179,22 @@ def test_a_kiosk_may_undo_what_it_has_just_said_and_no_more(
     assert (late.status_code, late.json()["message"]) == (403, "It is too late to undo this here.")
     guarded.headers.update(bearer("enroll"))
     assert guarded.post(f"/v1/checkins/{old.id}/undo").status_code == 200
+
+
+def test_a_kiosk_is_told_who_was_recognized_and_not_who_else_is_near(
+    guarded: TestClient, bearer: Callable[[str], dict[str, str]]
+) -> None:
+    guarded.headers.update(bearer("enroll"))
+    for seed, name in enumerate(("ada", "bob")):
+        enroll(guarded, name, seed)
+    told = guarded.post("/v1/checkins", files={"picture": noise(0)}).json()["decision"]
+    assert (told["runner_up"], told["distance"]) == ("bob", pytest.approx(0, abs=1e-3))
+    guarded.headers.update(bearer("kiosk"))
+    known, stranger = (guarded.post("/v1/checkins", files={"picture": noise(seed)}).json() for seed in (0, 7))
+    assert (known["verdict"], known["name"], known["person_id"]) == ("match", "ada", 1)
+    assert (stranger["verdict"], stranger["name"]) == ("unknown", None)
+    taken_back = guarded.post(f"/v1/checkins/{stranger['id']}/undo").json()
+    for entry in (known, stranger, taken_back):
+        secret = ("distance", "nearest", "nearest_id", "runner_up", "runner_up_id", "runner_up_distance", "margin")
+        assert {field: entry["decision"][field] for field in secret} == dict.fromkeys(secret)
+        assert "bob" not in str(entry)

@@ -1,5 +1,6 @@
 """What is too large, too slow, too much or broken: refused in one sentence, and nothing is left of it."""
 
+import asyncio
 import io
 import tempfile
 import tracemalloc
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from callers import noise, png
 from PIL import Image
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
-from firstsight.service.forms import MOST_BYTES, Budget
+from firstsight.service import bodies
+from firstsight.service.bodies import MOST_BYTES
+from firstsight.service.forms import Budget
 from firstsight.service.problems import Problem
 
 BOUNDARY = "x" * 20
@@ -37,11 +41,42 @@ def test_an_upload_is_counted_while_it_is_read_and_never_touches_a_disk(
     assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
     said = client.post("/v1/identify", files={"picture": bytes(MOST_BYTES + 2**20)})
     assert (said.status_code, said.json()["message"]) == (413, "More than 10 MB were sent.")
-    told = client.post("/v1/session", content=iter([bytes(2**20)] * 20), headers={"Content-Type": "application/json"})
-    assert told.status_code == 413
     most = client.post("/v1/identify", files={"picture": bytes(MOST_BYTES)})
     assert (most.status_code, most.json()["code"]) == (422, "picture"), "10 MB are no picture, but are read"
     assert client.app.state.service.budget._left == Budget()._left  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["application/json", FORM["Content-Type"]])
+def test_who_is_not_signed_in_cannot_have_much_kept_in_memory(guarded: TestClient, kind: str) -> None:
+    told = guarded.post("/v1/session", content=iter([bytes(2**10)] * 70), headers={"Content-Type": kind})
+    assert (told.status_code, told.json()["message"]) == (413, "More than 64 KB were sent.")
+    for path in ("/v1/identify", "/v1/checkins/1/correct"):
+        assert guarded.post(path, content=bytes(2**20), headers={"Content-Type": kind}).status_code in (401, 413)
+
+
+def test_a_body_that_does_not_arrive_is_waited_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SECONDS", 0.02)
+    answers: list[Any] = []
+
+    async def read_all(_scope: Any, receive: Any, _send: Any) -> None:
+        assert (await receive())["more_body"]
+        with pytest.raises(HTTPException) as refused:
+            await receive()
+        answers.append(refused.value.status_code)
+
+    async def say(message: Any) -> None:
+        raise AssertionError(message)
+
+    async def ask() -> None:
+        messages = iter([{"type": "http.request", "body": b"a", "more_body": True}])
+
+        async def receive() -> Any:
+            return next(messages, None) or await asyncio.sleep(60)
+
+        await bodies.Bounded(read_all)({"type": "http", "headers": []}, receive, say)
+
+    asyncio.run(ask())
+    assert answers == [408]
 
 
 def test_a_small_file_of_many_pixels_is_refused_before_it_is_decoded(client: TestClient) -> None:

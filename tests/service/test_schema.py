@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.testclient import TestClient
 
-from firstsight.service import schemas
+from firstsight.service import schemas, sent
 from firstsight.service.keys import Keys
 
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # schemathesis does
@@ -77,8 +77,10 @@ def test_the_document_has_an_example_for_what_is_sent_and_for_what_comes_back(cl
                 assert "example" in shown or kind in ("image/png", "text/csv", "text/plain"), (method, path)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in vars(schemas).items() if hasattr(kind, "model_fields")])
-def test_an_example_is_what_it_stands_for(name: str) -> None:
-    model = getattr(schemas, name)
+BODIES = [kind for kind in {**vars(schemas), **vars(sent)}.values() if hasattr(kind, "model_fields")]
+
+
+@pytest.mark.parametrize("model", BODIES, ids=lambda model: model.__name__)
+def test_an_example_is_what_it_stands_for(model: Any) -> None:
     example = (model.model_config.get("json_schema_extra") or {}).get("example")
     assert example is None or model.model_validate(example).model_dump(mode="json") == example

@@ -92,3 +92,14 @@ def test_an_address_that_cannot_be_had_is_said(
     assert "The service cannot listen on 203.0.113.1, port 8000" in err
     assert re.search(r"The admin key, shown this once: fs-[0-9a-f]{8}-[\w-]{43}\n", out)
     assert "shown this once" not in typed(capsys, monkeypatch, *words)[1], "it was shown"
+
+
+def test_without_its_extra_it_says_in_one_sentence_what_to_type(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    for words in (["serve"], ["serve", "pair"]):
+        code, out, err = typed(capsys, monkeypatch, *words)
+        assert (code, out) == (2, "")
+        said = " ".join(err.split())
+        assert said == 'The service needs FastAPI, which is not installed. Type: pip install "firstsight[serve]"'

@@ -16,7 +16,6 @@ from firstsight.recognition.recognizer import Recognizer
 from firstsight.service import checkins, decisions, health, invitations, models, people, privacy, schemas, signin
 from firstsight.service.access import Access, Gate
 from firstsight.service.bodies import Bounded
-from firstsight.service.forms import MOST_SENT
 from firstsight.service.keys import Keys
 from firstsight.service.metrics import Metrics
 from firstsight.service.observe import Observe
@@ -35,7 +34,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         404: "Not there",
         408: "Too slow",
         409: "In conflict with what is there",
-        413: "More than 10 MB",
+        413: "More than is taken here",
         422: "The picture or a field cannot be used",
         429: "Too many requests of this key",
         503: "Busy, or the disk fails",
@@ -81,7 +80,7 @@ def create_app(
         middleware=[
             Middleware(Observe, metrics=metrics),
             Middleware(Gate, access=access, where=gallery.where),
-            Middleware(Bounded, most=MOST_SENT),
+            Middleware(Bounded),
         ],
     )
     app.state.service = Service(

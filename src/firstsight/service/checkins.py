@@ -16,7 +16,7 @@ from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Place
 from firstsight.recognition.ledger_rows import Entry, entry_columns
 from firstsight.recognition.schema import MAX_NAME
-from firstsight.service import schemas
+from firstsight.service import schemas, sent
 from firstsight.service.access import Caller, needs
 from firstsight.service.decisions import shown
 from firstsight.service.forms import Upload, described, upload
@@ -28,6 +28,15 @@ Number = Annotated[int, Path(ge=1, le=2**53)]
 Operator = Depends(needs("enroll"))
 UNDO_MINUTES = 5
 """So long a kiosk may take back what it has just said."""
+_EVIDENCE = (
+    "distance",
+    "nearest",
+    "nearest_id",
+    "runner_up",
+    "runner_up_id",
+    "runner_up_distance",
+    "margin",
+)
 
 
 @router.post(
@@ -35,13 +44,13 @@ UNDO_MINUTES = 5
     status_code=201,
     response_model=schemas.Entry,
     responses={200: {"model": schemas.Entry, "description": "It was there already"}},
-    dependencies=[Depends(needs("kiosk"))],
-    openapi_extra=described(schemas.CheckInForm),
+    openapi_extra=described(sent.CheckInForm),
 )
 async def check_in_(
     request: Request,
     response: Response,
-    form: Annotated[Upload[schemas.CheckInForm], Depends(upload(schemas.CheckInForm))],
+    caller: Annotated[Caller, Depends(needs("kiosk"))],
+    form: Annotated[Upload[sent.CheckInForm], Depends(upload(sent.CheckInForm))],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_NAME)] = None,
 ) -> dict[str, Any]:
     """Recognize a picture and record it. The same Idempotency-Key again gets the first decision: 200."""
@@ -53,7 +62,7 @@ async def check_in_(
         service.metrics.decisions.labels("check-in", entry.decision.decision).inc()
     response.status_code = 201 if new else 200
     repeated = not new and (idempotency_key is None or entry.request_id != idempotency_key)
-    return _shown(service.recognizer.gallery, entry) | {"repeated": repeated}
+    return _shown_to(caller, service.recognizer.gallery, entry) | {"repeated": repeated}
 
 
 class Filter:
@@ -164,11 +173,11 @@ def undo(request: Request, number: Number, caller: Annotated[Caller, Depends(nee
     held = service.ledger.entry(number)
     if caller.role == "kiosk" and datetime.now(UTC) - held.at > timedelta(minutes=UNDO_MINUTES):
         raise Problem(403, "forbidden", "It is too late to undo this here.", hint="Ask an operator to correct it.")
-    return _shown(service.recognizer.gallery, service.ledger.correct(number, None))
+    return _shown_to(caller, service.recognizer.gallery, service.ledger.correct(number, None))
 
 
 @router.post("/{number}/correct", response_model=schemas.Entry, dependencies=[Operator])
-def correct(request: Request, number: Number, who: schemas.Correction) -> dict[str, Any]:
+def correct(request: Request, number: Number, who: sent.Correction) -> dict[str, Any]:
     """An operator says who it was."""
     service = service_of(request)
     gallery = service.recognizer.gallery
@@ -176,7 +185,7 @@ def correct(request: Request, number: Number, who: schemas.Correction) -> dict[s
     return _shown(gallery, service.ledger.correct(number, name))
 
 
-def _check_in(service: Service, form: Upload[schemas.CheckInForm], request_id: str | None, at: datetime) -> Entry:
+def _check_in(service: Service, form: Upload[sent.CheckInForm], request_id: str | None, at: datetime) -> Entry:
     fields = form.fields
     return check_in(
         service.recognizer,
@@ -199,6 +208,14 @@ def _shown(gallery: Gallery, entry: Entry) -> dict[str, Any]:
         "repeated": False,
         "decision": shown(gallery, entry.decision),
     }
+
+
+def _shown_to(caller: Caller, gallery: Gallery, entry: Entry) -> dict[str, Any]:
+    """A kiosk stands where anybody comes by: it is told who was recognized, not who else is near, or how near."""
+    plain = _shown(gallery, entry)
+    if caller.role == "kiosk":
+        plain["decision"] |= dict.fromkeys(_EVIDENCE)
+    return plain
 
 
 def _place(text: str) -> Place:

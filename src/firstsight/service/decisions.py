@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from firstsight.recognition import listing
 from firstsight.recognition.decision import Decision
 from firstsight.recognition.gallery import Gallery
-from firstsight.service import schemas
+from firstsight.service import schemas, sent
 from firstsight.service.access import needs
 from firstsight.service.forms import Upload, described, upload
 from firstsight.service.state import service_of
@@ -16,9 +16,9 @@ from firstsight.service.state import service_of
 router = APIRouter(prefix="/v1", tags=["decisions"], dependencies=[Depends(needs("enroll"))])
 
 
-@router.post("/identify", response_model=schemas.Decision, openapi_extra=described(schemas.PictureForm))
+@router.post("/identify", response_model=schemas.Decision, openapi_extra=described(sent.PictureForm))
 async def identify(
-    request: Request, form: Annotated[Upload[schemas.PictureForm], Depends(upload(schemas.PictureForm))]
+    request: Request, form: Annotated[Upload[sent.PictureForm], Depends(upload(sent.PictureForm))]
 ) -> dict[str, Any]:
     """Who is it, of all who are enrolled?"""
     service = service_of(request)
@@ -27,9 +27,9 @@ async def identify(
     return await run_in_threadpool(shown, service.recognizer.gallery, decision)
 
 
-@router.post("/verify", response_model=schemas.Decision, openapi_extra=described(schemas.VerifyForm))
+@router.post("/verify", response_model=schemas.Decision, openapi_extra=described(sent.VerifyForm))
 async def verify(
-    request: Request, form: Annotated[Upload[schemas.VerifyForm], Depends(upload(schemas.VerifyForm))]
+    request: Request, form: Annotated[Upload[sent.VerifyForm], Depends(upload(sent.VerifyForm))]
 ) -> dict[str, Any]:
     """Is it this name?"""
     service = service_of(request)

@@ -1,6 +1,5 @@
 """Uploads: one picture and a few fields, in memory and never on a disk, within limits that are kept while reading."""
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -12,13 +11,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from firstsight.service.bodies import MOST_BYTES, MOST_FIELDS, expect_upload
 from firstsight.service.problems import Problem
 
-MOST_BYTES = 10 * 1024 * 1024
-_FIELDS = 64 * 1024
-MOST_SENT = MOST_BYTES + _FIELDS
-"""Bytes of a whole request: the picture, and the other fields."""
-_SECONDS = 30.0  # for a whole upload
 _ON_THE_WAY = 16 * MOST_BYTES  # of all uploads together
 
 Fields = TypeVar("Fields", bound=BaseModel)
@@ -92,14 +87,13 @@ def described(fields: type[BaseModel]) -> dict[str, Any]:
 async def _parsed(request: Request, take: Callable[[int], None]) -> tuple[bytes, dict[str, str]]:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Problem(400, "not-a-form", "The request is no multipart form.", hint="Send the field picture in one.")
+    expect_upload(request)
     stream = _counted(request, take)
-    parser = _InMemory(request.headers, stream, max_files=1, max_fields=20, max_part_size=_FIELDS)
+    parser = _InMemory(request.headers, stream, max_files=1, max_fields=20, max_part_size=MOST_FIELDS)
     try:
-        async with asyncio.timeout(_SECONDS), aclosing(stream):
+        async with aclosing(stream):
             form = await parser.parse()
         return await _picture_and_texts(form)
-    except TimeoutError as error:
-        raise Problem(408, "too-slow", f"The upload took more than {_SECONDS:g} seconds.", hint="Try again.") from error
     except MultiPartException as error:
         raise Problem(400, "not-a-form", f"The form cannot be read: {error.message.rstrip('.')}.") from error
     finally:

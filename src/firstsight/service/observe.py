@@ -13,6 +13,7 @@ from firstsight.service.metrics import Metrics
 
 log = logging.getLogger("firstsight.service")
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -59,8 +60,10 @@ class Observe:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")
         path = getattr(route, "path", "(none)")
-        self._metrics.requests.labels(scope["method"], path, str(status)).inc()
+        # any word may be sent as a method: each that is counted stays in memory, and in the log as it came
+        method = scope["method"] if scope["method"] in _METHODS else "(other)"
+        self._metrics.requests.labels(method, path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         caller = scope.get("state", {}).get("caller")
         who = caller.id if caller else "-"
-        log.info("%s %s %d %.0f ms %s", scope["method"], path, status, 1000 * seconds, who)
+        log.info("%s %s %d %.0f ms %s", method, path, status, 1000 * seconds, who)

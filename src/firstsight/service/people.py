@@ -11,7 +11,7 @@ from firstsight.recognition import listing
 from firstsight.recognition.embed import embed_pictures
 from firstsight.recognition.quality import Verdict
 from firstsight.recognition.rows import clean_name, iso
-from firstsight.service import schemas
+from firstsight.service import schemas, sent
 from firstsight.service.access import needs
 from firstsight.service.forms import Upload, described, upload
 from firstsight.service.problems import Problem, code_of
@@ -28,12 +28,12 @@ Enrolled = dict[str, Any]
     response_model=schemas.Enrolled,
     responses={200: {"model": schemas.Enrolled, "description": "It was there already"}},
     dependencies=[Depends(needs("enroll"))],
-    openapi_extra=described(schemas.EnrollForm),
+    openapi_extra=described(sent.EnrollForm),
 )
 async def enroll(
     request: Request,
     response: Response,
-    form: Annotated[Upload[schemas.EnrollForm], Depends(upload(schemas.EnrollForm))],
+    form: Annotated[Upload[sent.EnrollForm], Depends(upload(sent.EnrollForm))],
 ) -> Enrolled:
     """Remember a name from one picture. The same picture under the same name is enrolled once: again, it is 200."""
     service = service_of(request)
@@ -94,13 +94,13 @@ def picture(request: Request, number: Number, enrollment: Number) -> Response:
     response_model=schemas.Enrolled,
     responses={200: {"model": schemas.Enrolled, "description": "It was there already"}},
     dependencies=[Depends(needs("enroll"))],
-    openapi_extra=described(schemas.AddForm),
+    openapi_extra=described(sent.AddForm),
 )
 async def add_picture(
     request: Request,
     response: Response,
     number: Number,
-    form: Annotated[Upload[schemas.AddForm], Depends(upload(schemas.AddForm))],
+    form: Annotated[Upload[sent.AddForm], Depends(upload(sent.AddForm))],
 ) -> Enrolled:
     """One picture more of a person. The same picture again is 200, and nothing is written."""
     service = service_of(request)
@@ -119,7 +119,7 @@ async def forget(request: Request, number: Number) -> dict[str, Any]:
     return receipt | {"gallery": "the gallery"}
 
 
-def _enroll(service: Service, form: Upload[schemas.EnrollForm]) -> tuple[Enrolled, bool]:
+def _enroll(service: Service, form: Upload[sent.EnrollForm]) -> tuple[Enrolled, bool]:
     gallery, fields = service.recognizer.gallery, form.fields
     name = clean_name(fields.name)
     try:
@@ -141,7 +141,7 @@ def _enroll(service: Service, form: Upload[schemas.EnrollForm]) -> tuple[Enrolle
     return _enrolled(service, name, verdict), True
 
 
-def _add(service: Service, number: int, form: Upload[schemas.AddForm]) -> tuple[Enrolled, bool]:
+def _add(service: Service, number: int, form: Upload[sent.AddForm]) -> tuple[Enrolled, bool]:
     fields = form.fields
     known = listing.find_person(service.recognizer.gallery, number)
     verdict = service.recognizer.enroll(

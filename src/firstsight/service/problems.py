@@ -58,11 +58,11 @@ _STATUS: dict[type[FirstsightError], int] = {
     UserError: 422,
     StorageError: 503,
 }
-_CODES = {400: "not-a-form", 404: "not-found", 405: "method", 413: "too-large"}
+_CODES = {400: "not-a-form", 404: "not-found", 405: "method", 408: "too-slow", 413: "too-large"}
 _SAID = {
     404: ("There is nothing here.", "See /v1/openapi.json for what there is."),
     405: ("This cannot be done here.", "See /v1/openapi.json for what can."),
-    413: ("More than 10 MB were sent.", "Send a smaller picture."),
+    408: ("The request took more than 30 seconds to arrive.", "Try again."),
 }
 
 
@@ -103,7 +103,7 @@ def answer_problems(app: FastAPI, where: str) -> None:
 
 def problem_of(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Problem:
     """What the framework says with a status, in our words."""
-    message, hint = _SAID.get(status, (f"{detail.rstrip('.')}.", ""))
+    message, hint = _SAID.get(status, (f"{detail.rstrip('.')}.", "Send less." if status == 413 else ""))
     return Problem(status, _CODES.get(status, "http"), message, hint=hint, headers=headers)
 
 

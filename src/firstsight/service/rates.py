@@ -27,11 +27,11 @@ class Rates:
                 self._buckets.popitem(last=False)
         return 0.0 if taken else (1 - tokens) / self._per_second
 
-    def wait(self, name: str) -> float:
-        """How many seconds there is no token; takes none."""
+    def give(self, name: str) -> None:
+        """Give back the token that was taken."""
         with self._lock:
-            tokens, _ = self._tokens(name)
-        return max(0.0, 1 - tokens) / self._per_second
+            tokens, now = self._tokens(name)
+            self._buckets[name] = (min(self._burst, tokens + 1), now)
 
     def _tokens(self, name: str) -> tuple[float, float]:
         now = time.monotonic()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from firstsight.errors import FirstsightError, UserError
 from firstsight.service.addresses import in_address
+from firstsight.service.connections import Prompt
 
 if TYPE_CHECKING:
     from firstsight.service.certificates import Certificate
@@ -44,6 +45,8 @@ def run(
     held = certificate() if certificate else None
     config = uvicorn.Config(
         app,
+        http=Prompt,
+        ws="none",
         log_config=None,
         access_log=False,  # paths are not for logs
         server_header=False,

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from firstsight.service import schemas
+from firstsight.service import schemas, sent
 from firstsight.service.access import Caller, client_address, cookie_header, cookie_name
 from firstsight.service.sessions import LOCAL
 from firstsight.service.state import Service, service_of
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
-Shown = Annotated[schemas.SignIn | schemas.Pair, Body(json_schema_extra={"example": {"key": "fs-1f0c9a2b-..."}})]
+Shown = Annotated[sent.SignIn | sent.Pair, Body(json_schema_extra={"example": {"key": "fs-1f0c9a2b-..."}})]
 
 
 @router.get("", response_model=schemas.Session)
@@ -32,7 +32,7 @@ async def sign_in(request: Request, response: Response, given: Shown) -> dict[st
     if service.access.keys is None:
         return await session(request, response)
     address = client_address(request.scope)
-    if isinstance(given, schemas.Pair):
+    if isinstance(given, sent.Pair):
         caller = await run_in_threadpool(service.access.pair, given.code, address)
     else:
         caller = await run_in_threadpool(service.access.sign_in, given.key, address)

@@ -23,8 +23,8 @@ export function announceDecision(decision, kind) {
 }
 
 // What the texts call a decision, or the verdict of an operator.
-export function keyOf({ decision, distance }, verdict = decision) {
-  return verdict === "unknown" && distance === null ? "nobody" : verdict.replaceAll(" ", "_");
+export function keyOf({ decision, gallery_size: size }, verdict = decision) {
+  return verdict === "unknown" && size === 0 ? "nobody" : verdict.replaceAll(" ", "_");
 }
 
 function figures(decision) {

@@ -48,7 +48,7 @@ function facts({ time, kind, direction, camera, review, reviewed_at: reviewedAt,
   return [
     fact("log_time", ["moment", time]), fact("entry_kind", [`kind_${kind}`]),
     direction ? fact("log_direction", [direction === "in" ? "in_word" : "out_word"]) : [],
-    some("entry_camera", camera),
+    some("entry_camera", camera), some("entry_reason", decision.reason || null),
     review ? fact("log_review", ["review_at", review, reviewedAt]) : [],
     decision.distance === null ? [] : fact("entry_nearest", ["runner_up_at", decision.nearest ?? "–", decision.distance]),
     fact("threshold", figure(decision.threshold)),

@@ -1,10 +1,11 @@
 // Two languages, switched without loading anew: each element remembers which text it shows.
 
+import { door as doorEn } from "./messages.door.en.js";
+import { door as doorZh } from "./messages.door.zh.js";
 import { en } from "./messages.en.js";
 import { zh } from "./messages.zh.js";
-import * as running from "./messages.running.js";
 
-const LANGUAGES = { en: { ...en, ...running.en }, zh: { ...zh, ...running.zh } };
+const LANGUAGES = { en: { ...en, ...doorEn }, zh: { ...zh, ...doorZh } };
 const REMEMBERED = "firstsight-language";
 const shown = new WeakMap(); // element -> { content: [key, ...values], label: [...] }
 const WAYS = {

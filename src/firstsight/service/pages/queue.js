@@ -30,7 +30,7 @@ export class Queue extends EventTarget {
   // Keep a check-in, then send it. Resolves to the server's entry; throws the server's refusal, which is final, or an
   // error for which `willRetry` holds: then it is kept, and sent later.
   async checkIn(picture, direction) {
-    const item = { id: crypto.randomUUID(), at: new Date().toISOString(), direction, type: picture.type, bytes: await picture.arrayBuffer() };
+    const item = { id: newId(), at: new Date().toISOString(), direction, type: picture.type, bytes: await picture.arrayBuffer() };
     this.#sending.add(item.id);
     await this.#write((store) => store.put(item));
     try {
@@ -107,6 +107,11 @@ export class Queue extends EventTarget {
       request.onerror = () => reject(request.error);
     });
   }
+}
+
+// crypto.randomUUID is there over HTTPS and on localhost alone; a picture may be used without either.
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 export const willRetry = (error) => PASSING.has(error.code);

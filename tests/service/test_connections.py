@@ -1,0 +1,62 @@
+"""Connections on which nothing is asked."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from firstsight.service import connections
+
+
+async def hello(_scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextmanager
+def _served(bound: socket.socket) -> Iterator[uvicorn.Server]:
+    yield uvicorn.Server(uvicorn.Config(hello, http=connections.Prompt, ws="none", lifespan="off", log_config=None))
+    bound.close()
+
+
+async def _ask(port: int, *parts: bytes, until: bytes | None = None) -> bytes:
+    """What comes back until the server closes, or until it has said so much."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+    got = await (reader.read() if until is None else reader.readuntil(until))
+    if until is not None:
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nSlow: ")
+        got += await reader.read()
+    writer.close()
+    return got
+
+
+def test_who_asks_nothing_is_let_go_and_who_asks_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ASKED_WITHIN", 0.1)
+    asked = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+    async def all_of_it() -> list[bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as bound, _served(bound) as server:
+            serving = asyncio.create_task(server.serve(sockets=[bound]))
+            port = bound.getsockname()[1]
+            got = await asyncio.gather(
+                _ask(port),
+                _ask(port, asked[:20]),
+                _ask(port, asked, until=b"ok"),
+            )
+            server.should_exit = True
+            await serving
+            return got
+
+    silent, half, then_half = asyncio.run(asyncio.wait_for(all_of_it(), 20))
+    assert (silent, half) == (b"", b"")
+    assert then_half.startswith(b"HTTP/1.1 200")
+    assert then_half.count(b"HTTP/1.1") == 1
