@@ -139,7 +139,7 @@ def test_too_few_identities_promise_nothing_and_change_nothing(
     answer = type("calibrate", "--model", model, "--data", few)
     assert (answer.code, flat(answer.err)) == (
         2,
-        f"{count} identities are too few to promise anything. "
+        f"{'One identity is' if count == 1 else f'{count} identities are'} too few to promise anything. "
         "Bring 10, which support 1 stranger in 2; or 58, for 1 stranger in 10.",
     )
     assert (model / "model" / "config.json").read_bytes() == before
@@ -179,3 +179,15 @@ def test_open_set_sets_the_promise_beside_what_happened(type: Type, model: Path,
     assert "was chosen on" not in spoken.err
     again = type(*words, "--data", others)
     assert f"was chosen on {others}. That its promise is kept there is no evidence" in again.err
+
+
+def test_people_whose_pictures_cannot_be_read_are_counted_out_and_it_says_so(
+    type: Type, model: Path, tmp_path: Path
+) -> None:
+    some = write_identities(tmp_path / "some", identities=11, each=2, first=40)
+    for folder in sorted(some.iterdir())[:3]:
+        for picture in folder.iterdir():
+            picture.write_text("no picture")
+    answer = type("calibrate", "--model", model, "--data", some)
+    assert (answer.code, "8 identities are too few to promise anything." in flat(answer.err)) == (2, True)
+    assert "6 pictures cannot be read, " in flat(answer.err)

@@ -214,8 +214,8 @@ def test_what_a_killed_backup_left_goes_with_the_next(path: Path, tmp_path: Path
 def test_a_backup_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "b.sqlite"
     out.write_text("mine")
-    for force, target in ((False, out), (True, path)):
-        with pytest.raises(GalleryError, match="is there already"):
+    for force, target, said in ((False, out, "is there already"), (True, path, "is the gallery itself")):
+        with pytest.raises(GalleryError, match=said):
             backup(path, target, force=force)
     assert out.read_text() == "mine"
     assert found(path) == NAMES

@@ -262,7 +262,7 @@ def test_an_export_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
     filled(path, key=None)
     with Gallery(path) as gallery:
         for force in (False, True):
-            with pytest.raises(GalleryError, match="is there already"):
+            with pytest.raises(GalleryError, match="is the gallery itself"):
                 export_lines(gallery, path, force=force)
         assert export_lines(gallery, tmp_path / "out.jsonl").templates
         with pytest.raises(GalleryError, match="is there already. Name another file, or replace it with --force"):

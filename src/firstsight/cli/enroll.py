@@ -61,5 +61,6 @@ def enroll(
         elif verdict.may_be_confused:
             figures = f"distance {verdict.distance:.3f}, threshold {verdict.threshold:.3f}"
             err.print(f"{picture} may be taken for {verdict.nearest}, too ({figures}).", style="yellow", markup=False)
-        console.print(f"{name} is enrolled ({size} in {recognizer.gallery.where}).", markup=False)
+        done = "has one picture more" if add else "is enrolled"
+        console.print(f"{name} {done} ({size} in {recognizer.gallery.where}).", markup=False)
     return 0

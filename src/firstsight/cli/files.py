@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from firstsight.atomic import appearing_whole
-from firstsight.errors import UserError
+from firstsight.errors import StorageError, UserError
 
 
 def write_private(path: Path, parts: Iterable[str | bytes], *, force: bool) -> None:
@@ -12,9 +12,13 @@ def write_private(path: Path, parts: Iterable[str | bytes], *, force: bool) -> N
 
     Raises:
         UserError: the file is there already, and `force` does not insist.
+        StorageError: it cannot be written.
     """
     if path.exists() and not force:
         raise UserError(f"{path} is there already.", hint="Name another file, or replace it with --force.")
-    with appearing_whole(path) as fresh, fresh.open("wb") as file:
-        for part in parts:
-            file.write(part.encode() if isinstance(part, str) else part)
+    try:
+        with appearing_whole(path) as fresh, fresh.open("wb") as file:
+            for part in parts:
+                file.write(part.encode() if isinstance(part, str) else part)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.", hint="Name another file.") from error

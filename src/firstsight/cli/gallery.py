@@ -41,6 +41,8 @@ def list_names(*, model: Model = None, gallery: GalleryUrl = None, json: Json = 
                 several = f"{len(enrollments)} pictures, " if len(enrollments) > 1 else ""
                 since = enrollments[0].enrolled_at
                 console.print(f"{name}  ({several}since {since:%Y-%m-%d %H:%M} UTC)", markup=False)
+        if not json and not len(opened):
+            err.print(f"Nobody is enrolled in {opened.where}: firstsight enroll NAME PICTURE", markup=False)
     return 0
 
 
@@ -75,15 +77,16 @@ def enroll(
     with opened as recognizer, progress(quiet=json) as shown:
         found = enroll_people(recognizer, people, anyway=anyway, on_progress=stage(shown, "Enrolling"))
         where, size = recognizer.gallery.where, len(recognizer.gallery)
-    if refused is not None:
-        _write_refused(refused, people.parent, found.refused)
     if json:
         print_json({"gallery": where, "gallery_size": size, **found.to_json()})
     else:
-        for refusal in found.refused:
-            err.print(f"{people}, line {refusal.line}: {refusal.name}: {refusal.reason}", style="red", markup=False)
+        for each in found.refused:
+            name = each.name or "(no name)"
+            err.print(f"{people}, line {each.line}: {name}: {each.reason}", style="red", markup=False)
         counts = f"{found.enrolled} enrolled, {found.known} were already, {len(found.refused)} lines refused"
         console.print(f"{counts} ({size} in {where}).", markup=False)
+    if refused is not None:
+        _write_refused(refused, people.parent, found.refused)
     return 2 if any(refusal.unusable for refusal in found.refused) else 3 if found.refused else 0
 
 

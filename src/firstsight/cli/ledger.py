@@ -61,6 +61,10 @@ def show(
 
     if bool(day) + drift + bool(since or until) > 1:
         raise UserError("--day, --drift and --since or --until are three reports.", hint="Ask for one of them.")
+    if csv is not None and json:
+        raise UserError("--csv and --json are two formats.", hint="Ask for one of them.")
+    if not debounce >= 0:
+        raise UserError(f"--debounce {debounce:g} is no time.", hint="Give minutes, from 0 on.")
     of = find_zone(zone)
     start = midnight(day, of) if day else moment(since, of) if since else None
     end = midnight(day + timedelta(days=1), of) if day else moment(until, of, end=True) if until else None
@@ -130,7 +134,7 @@ def probe(
     from firstsight.recognition.ledger import Ledger
 
     with open_gallery(model, gallery) as opened:
-        png = Ledger(opened).probe(number)
+        png = Ledger(opened).probe(Ledger(opened).entry(number).id)
     if png is None:
         raise UserError(f"No picture of entry {number} is kept.", hint="Keep them: firstsight identify --keep-probes 7")
     write_private(file, [png], force=force)
@@ -178,10 +182,13 @@ def _show_entries(
     entries = debounced(entries, minutes)
     if _exported((entry.to_json(of) for entry in entries), entry_columns(), to):
         return
-    rows = (
+    rows = [
         entry.to_json(of) | {"who": entry.who, "time": entry.at.astimezone(of).isoformat(timespec="seconds")}
         for entry in entries
-    )
+    ]
+    if not rows:
+        console.print("No entries. Each decision is one: firstsight identify PICTURE")
+        return
     print_table(_ENTRY, ([_cell(row[column]) for column in _ENTRY] for row in rows))
     kept = f"for {retention_days} days" if retention_days else "without end"
     console.print(f"Entries are kept {kept}: firstsight ledger retention DAYS")

@@ -116,8 +116,9 @@ def _explain(error: FirstsightError | CycloptsError | OSError) -> int:
     if isinstance(error, FirstsightError):
         return _say(error.message, error.hint, error.exit_code)
     if isinstance(error, CycloptsError):
-        command = " ".join(("firstsight", *(error.command_chain or ())))
-        return _say(str(error), f"See {command} --help", 2)
+        from firstsight.cli.mistakes import explain
+
+        return _say(*explain(error), 2)
     return _say(f"{error.filename or 'A file'}: {error.strerror or error}.", "Add --debug for the details.", 1)
 
 

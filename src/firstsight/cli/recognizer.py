@@ -47,14 +47,19 @@ def open_gallery(model: str | None, gallery: str | None, *, make: bool = False) 
     """
     where = gallery_of(model, gallery)
     absent = isinstance(where, Path) and not where.exists()
+    if gallery is not None and not make and isinstance(where, Path) and where.is_file() and not where.stat().st_size:
+        raise UserError(f"{gallery} is an empty file, not a gallery.", hint="Put a backup in its place, or remove it.")
     if absent and not make:
         if gallery is not None:
             raise UserError(
                 f"There is no gallery {gallery}.", hint="Check the path, or make it with firstsight enroll."
             )
-        where = "sqlite://"
+        with Gallery("sqlite://") as nobody:
+            nobody.storage.where = str(where)
+            yield nobody
+        return
     try:
-        with Gallery(where, key=None if where == "sqlite://" else environment_key()) as opened:
+        with Gallery(where, key=environment_key()) as opened:
             yield opened
     finally:
         if absent and isinstance(where, Path):

@@ -28,7 +28,10 @@ def read_people(path: str | Path) -> list[Entry]:
     columns, rows = read_lines(path)
     for column in ("name", "picture"):
         if column not in columns:
-            raise DataError(f"{path} has no column {column!r}.", hint="Its first line must name name and picture.")
+            raise DataError(
+                f"{path} has no column {column!r}.",
+                hint="Its first line must name name and picture, with a comma between them.",
+            )
     places = columns.index("name"), columns.index("picture")
     entries = [_entry(line, row, places, len(columns)) for line, row in rows]
     if not entries:

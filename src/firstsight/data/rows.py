@@ -172,10 +172,12 @@ def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, row
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.", hint="Check the path.") from error
-    except (csv.Error, UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8.", hint="Save it as CSV in UTF-8.") from error
+    except (csv.Error, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is not CSV text or is damaged ({error}).", hint="Save it as CSV in UTF-8.") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Give a CSV file.") from error
 
 
 def _rectangular(

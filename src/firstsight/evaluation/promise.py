@@ -101,8 +101,10 @@ def group_warnings(point: OperatingPoint) -> Iterator[str]:
                 f"{percent(group.rate)} ({percent(group.low)} to {percent(group.high)}), with {group.size} templates."
             )
         elif group.bound > point.target * (1 + 1e-9):
+            needed = 2 * trials_needed(point.target)
+            why = f"({needed:,} or more are needed)" if group.identities < needed else "with so many let in"
             yield (
                 f"Warning: for the group {group.group} the bound is {percent(group.bound)}, above the target of "
                 f"{percent(point.target)}: {group.identities} identities are too few to promise it for this group "
-                f"alone ({2 * trials_needed(point.target):,} or more are needed)."
+                f"alone {why}."
             )

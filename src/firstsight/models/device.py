@@ -33,6 +33,8 @@ def pick_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
+        if reason.startswith("Expected one of"):  # and all of two dozen kinds
+            reason = "it is of no kind that torch knows"
         raise UserError(f"There is no device {name} here: {reason}.", hint="Try --device auto.") from error
     return device
 

@@ -47,7 +47,9 @@ def backup(
     """
     source = file_of(gallery)
     _require_gallery(source)
-    if out.exists() and (out.samefile(source) or not force):
+    if out.exists() and out.samefile(source):
+        raise GalleryError(f"{out} is the gallery itself.", hint="Name another file.")
+    if out.exists() and not force:
         raise GalleryError(f"{out} is there already.", hint="Name another file, or replace it with --force.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

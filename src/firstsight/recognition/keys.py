@@ -10,6 +10,7 @@ from firstsight.recognition.rows import lock, state_of
 from firstsight.recognition.sealing import KEY_BYTES, Cipher, seal_all, sealed_from_server
 from firstsight.recognition.storage import Storage
 
+_WHICH = "Name the file that firstsight gallery encrypt --key-file FILE has made: no other key opens the gallery."
 KEY, KEY_FILE = "FIRSTSIGHT_KEY", "FIRSTSIGHT_KEY_FILE"  # in the environment: the key, or the file that holds it
 
 
@@ -83,7 +84,7 @@ def key_in_file(path: Path) -> bytes:
     except OSError as error:
         raise GalleryError(
             f"The key file {path} cannot be read: {error.strerror}.",
-            hint=f"Make one: firstsight gallery encrypt --key-file {path}",
+            hint=_WHICH,
         ) from error
     return _parsed(text, str(path))
 
@@ -118,6 +119,6 @@ def _parsed(text: str, where: str) -> bytes:
     if len(key) != KEY_BYTES or len(digits) != 2 * KEY_BYTES:
         raise GalleryError(
             f"{where} holds no key: {2 * KEY_BYTES} hexadecimal digits are needed.",
-            hint="Make one: firstsight gallery encrypt --key-file FILE",
+            hint=_WHICH,
         )
     return key

@@ -74,7 +74,7 @@ class Terms:
             raise OtherModel(
                 f"{self.where} holds templates of the model {held.model_name} ({held.model_identity[:8]}), "
                 f"which cannot be compared with those of {name} ({identity[:8]}).",
-                hint=f"Use --model {held.model_name}; or move to the other model: "
+                hint=f"Leave out --model, and name --gallery {self.where}: it knows its model. Or move it: "
                 f"firstsight gallery reenroll --model {name} --gallery {self.where}",
             )
 

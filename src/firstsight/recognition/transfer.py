@@ -73,7 +73,9 @@ def export_lines(
         GalleryError: nobody is enrolled; `out` is there already, and `force` does not insist, or is the gallery.
         StorageError: it cannot be written.
     """
-    if out.exists() and (not force or str(out.resolve()) == str(Path(opened.where).resolve())):
+    if out.exists() and str(out.resolve()) == str(Path(opened.where).resolve()):
+        raise GalleryError(f"{out} is the gallery itself.", hint="Name another file.")
+    if out.exists() and not force:
         raise GalleryError(f"{out} is there already.", hint="Name another file, or replace it with --force.")
     try:
         remove_leftovers(out)
@@ -121,7 +123,7 @@ def _write(opened: Gallery, file: TextIO, made: Making, pictures: bool, on_progr
     with opened.storage.reading() as connection:
         held = opened.terms.state(connection)
         if not held.size:
-            raise GalleryError(f"Nobody is enrolled in {opened.where}.")
+            raise GalleryError(f"Nobody is enrolled in {opened.where}.", hint="Enroll first: firstsight enroll")
         made.newest = newest_identity(connection)
         total = count_templates(connection)
         head = {_MARK: FORMAT, "model_identity": held.model_identity, "model_name": held.model_name}

@@ -76,8 +76,14 @@ def calibrate_model(
     before = own or model.config.operating_point
     _refuse_too_few(len(pictures.names), target, before)  # before hours of embedding
     embedded = embed(model, pictures, on_progress=stages(on_progress))
-    point = calibrate(embedded.embeddings, embedded.labels, target=target, groups=pictures.groups)
-    _refuse_too_few(point.identities, target, before)  # some may not have been readable
+    try:
+        point = calibrate(embedded.embeddings, embedded.labels, target=target, groups=pictures.groups)
+        _refuse_too_few(point.identities, target, before)
+    except UserError as error:
+        if not embedded.skipped:
+            raise
+        unread = f"{len(embedded.skipped)} pictures cannot be read, {embedded.skipped[0][0]} for one: mend them."
+        raise UserError(error.message, hint=f"{unread} {error.hint}") from error
     point = replace(point, data=pictures.source, listing=listing_digest(pictures))
     if gallery is None:
         model, where, templates = keep_operating_point(model, point), str(model.folder), None
@@ -98,7 +104,7 @@ def _refuse_too_few(identities: int, target: float | None, before: OperatingPoin
         )
     if wanted > loosest:
         raise UserError(
-            f"{identities} identities are too few to promise anything.",
+            f"{'One identity is' if identities == 1 else f'{identities} identities are'} too few to promise anything.",
             hint=f"Bring {_needed(loosest)}, which support {one_in(loosest)}; or {_needed(0.1)}, for {one_in(0.1)}.",
         )
     if target is None and before and before.target < wanted * (1 - 1e-9):
