@@ -106,6 +106,13 @@ def test_every_protocol_gives_figures_and_a_report(
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+def test_a_report_does_not_replace_that_of_a_run(type: Type, trained: Path, photos: Path) -> None:
+    before = (trained / "report.html").read_bytes()
+    answer = type("evaluate", "--model", trained, "--data", photos, "--out", trained)
+    assert (answer.code, f"{trained} holds a run, which would be replaced." in answer.err) == (2, True)
+    assert (trained / "report.html").read_bytes() == before
+
+
 def test_pairs_in_the_published_format(type: Type, trained: Path, photos: Path, tmp_path: Path) -> None:
     same = [f"p{i}\t0\t1\n" for i in range(6)]
     different = [f"p{i}\t0\tp{i + 1}\t0\n" for i in range(6)]
@@ -448,6 +455,11 @@ def test_a_model_of_classes_is_not_enrolled_with(type: Type, photos: Path, tmp_p
     assert answer.code == 2
     assert "was trained for classification, and makes no embeddings" in answer.err
     assert type("predict", "--model", tmp_path / "run", "--data", photos / "p3").out.startswith("example,class,p0,p1")
+    picture = tmp_path / "mine.png"
+    picture.write_bytes((photos / "p3" / "0.png").read_bytes())
+    over = type("predict", "--model", tmp_path / "run", "--data", picture, "--out", picture)
+    assert (over.code, f"{picture} is the data, and would be replaced." in over.err) == (2, True)
+    assert picture.read_bytes() == (photos / "p3" / "0.png").read_bytes()
     (tmp_path / "rows.csv").write_text("x,y\n1,2\n")
     measured = type("evaluate", "--model", tmp_path / "run", "--data", tmp_path / "rows.csv")
     assert (measured.code, "run was trained for classification, and makes no embeddings" in measured.err) == (2, True)

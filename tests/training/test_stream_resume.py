@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from processes import Nursery
 from small_streams import ARRIVALS, STREAM, small_stream
 
-from firstsight.config import Learner
+from firstsight.config import Data, Learner, Recipe
 from firstsight.errors import ModelError, UserError
 from firstsight.models.folder import load_model
 from firstsight.training.place import FILE, load_place
 from firstsight.workflows.stream import StreamRun, stream
+from firstsight.workflows.train_run import train
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,9 @@ def test_a_finished_stream_goes_on_when_more_has_come(tmp_path: Path) -> None:
     assert len((tmp_path / "run" / "dead-letter.jsonl").read_bytes().splitlines()) == 6
     with pytest.raises(UserError, match=r"run holds a stream already\. Go on with: firstsight stream --resume --out"):
         stream(pairs, STREAM, out=tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "model")
+    with pytest.raises(UserError, match=r"run holds a run, which would be replaced"):
+        train(Recipe(data=Data(path="photos")), out=tmp_path / "run")
 
 
 def test_what_cannot_be_gone_on_with_is_refused(whole: StreamRun, tmp_path: Path) -> None:

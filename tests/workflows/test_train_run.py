@@ -19,6 +19,7 @@ from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
 from firstsight.workflows import train_run
 from firstsight.workflows.models import list_models
+from firstsight.workflows.stream import stream
 from firstsight.workflows.train_run import Run, train
 
 SMALL: dict[str, Any] = {
@@ -183,6 +184,19 @@ def test_a_run_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run holds a run already. Name another --out"):
         small_run(photos, tmp_path / "run")
     assert load_model(tmp_path / "run").identity == run.model.identity
+    with pytest.raises(UserError, match=r"run holds a run, which would be replaced\. Name another --out"):
+        stream([([1.0], "a")], out=tmp_path / "run")
+    assert load_model(tmp_path / "run").identity == run.model.identity
+    assert read_recipe(tmp_path / "run" / "recipe.toml") == run.recipe
+
+
+def test_a_recipe_of_the_user_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "recipe.toml"
+    mine.write_text(f"# mine\n[data]\npath = '{photos}'\n")
+    for begin in (lambda: train(mine, out=tmp_path), lambda: stream([([1.0], "a")], out=tmp_path)):
+        with pytest.raises(UserError, match=r"recipe\.toml is not of a run, and would be replaced"):
+            begin()
+    assert mine.read_text().startswith("# mine")
 
 
 @pytest.mark.parametrize(("task", "verb"), [("embedding", "evaluate"), ("classification", "predict")])

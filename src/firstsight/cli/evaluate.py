@@ -36,7 +36,10 @@ def evaluate(
     """
     from firstsight.cli.recognizer import DEFAULT_MODEL, load_named
     from firstsight.workflows.evaluate_run import measure
+    from firstsight.workflows.run_folder import refuse_to_replace
 
+    if out:
+        refuse_to_replace(out)
     with progress(quiet=json) as on_progress:
         measured = measure(
             load_named(model or DEFAULT_MODEL, device=device, align=align),

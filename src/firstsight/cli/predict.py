@@ -32,6 +32,8 @@ def predict(
 
     if follow:
         return _follow(model, data, device, out)
+    if out is not None and out.exists() and Path(data).exists() and out.samefile(data):
+        raise UserError(f"{out} is the data, and would be replaced.", hint="Name another --out.")
     predictions = predict(load_named(model, device=device, align=align), data)
     if out is None:
         print(to_csv(predictions), end="")

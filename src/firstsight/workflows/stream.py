@@ -24,6 +24,7 @@ from firstsight.models.folder import Model, make_model, save_model
 from firstsight.recipes import read_recipe, recipe_from, to_plain, with_flags, write_recipe
 from firstsight.training.loop import deferred_signals
 from firstsight.training.place import FILE, GrowingFile, load_place, save_place
+from firstsight.workflows.run_folder import refuse_to_replace
 from firstsight.workflows.stream_session import Session
 
 SHOWN = 0.2
@@ -79,7 +80,7 @@ def stream(
     Raises:
         DataError: no such source, no such columns, or nothing but broken records.
         RecipeError: the recipe does not say what to predict, or how.
-        UserError: `out` holds a run already, or none where one is to be resumed.
+        UserError: `out` holds a run already, or none where one is to be resumed, or a recipe that is not of a run.
         ModelError: the checkpoint is damaged, or of another recipe.
         StorageError: `out` cannot be written.
         TrainingError: the loss is not finite.
@@ -123,6 +124,8 @@ def _settle(recipe: StreamRecipe | str | Path | None, source: Any, folder: Path 
     elif folder is not None and not resume and (folder / "checkpoint" / FILE).exists():
         go_on = f"firstsight stream --resume --out {shlex.quote(str(folder))}"
         raise UserError(f"{folder} holds a stream already.", hint=f"Go on with: {go_on}, or name another --out.")
+    elif folder is not None and not resume:
+        refuse_to_replace(folder)
     if recipe is None:
         recipe = StreamRecipe()
     elif not isinstance(recipe, StreamRecipe):

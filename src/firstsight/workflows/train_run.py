@@ -32,6 +32,7 @@ from firstsight.workflows.finetune import require_a_comparison, start_of, why_ke
 from firstsight.workflows.forget import note_training
 from firstsight.workflows.jobs import Job, Outcome, open_job
 from firstsight.workflows.progress import OnProgress, silent
+from firstsight.workflows.run_folder import refuse_to_replace
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def train(
     Raises:
         DataError: no data, or too few to learn from and measure on.
         RecipeError: a loss that does not fit the task, or a network that does not fit the data.
-        UserError: the run folder holds a run already.
+        UserError: the run folder holds a run already, or a recipe that is not of a run.
         StorageError: the run folder cannot be written.
         TrainingError: the run cannot go on.
         MissingExtra: TensorBoard is asked for, and not installed.
@@ -229,6 +230,8 @@ def _refuse_to_overwrite(folder: Path, recipe: Recipe, resume: bool) -> None:
             f"{folder} holds a run that was interrupted.",
             hint=f"Go on with: {how_to_resume(folder / 'checkpoint')}, or name another --out.",
         )
+    if not begun:
+        refuse_to_replace(folder)
 
 
 def _with_network(job: Job, network: nn.Module | None) -> tuple[Job, nn.Module]:
