@@ -14,6 +14,10 @@ from pictures import draw_identity, write_identities
 from typed import Type
 
 from firstsight.cli import main as cli
+from firstsight.errors import StorageError
+from firstsight.models.folder import load_model
+from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.recognizer import default_gallery_path
 
 VERBS = [verb for verbs in cli.VERBS.values() for verb in verbs]
 SMALL = ("--height", 16, "--width", 16, "--channels", 8, 16, "--embedding-size", 16, "--identities", 4, "--pictures", 3)
@@ -446,6 +450,17 @@ def test_a_damaged_model_hides_no_other(type: Type, trained: Path, tmp_path: Pat
     assert "model_identity" in listed[str(tmp_path / "good")]
     assert "config.json is damaged" in answer.out + answer.err
     assert "other" not in answer.out + answer.err
+
+
+def test_a_damaged_gallery_hides_no_model(type: Type, trained: Path, tmp_path: Path) -> None:
+    where = default_gallery_path(load_model(trained).identity)
+    Gallery(where).close()
+    where.write_bytes(where.read_bytes()[:4096])
+    with pytest.raises(StorageError):
+        Gallery(where)
+    listed = {model["name"]: model for model in map(json.loads, type("models", trained, "--json").out.splitlines())}
+    assert listed[str(trained)]["enrolled"] is None
+    assert listed["glyphs"]["enrolled"] == 0
 
 
 def test_a_model_of_classes_is_not_enrolled_with(type: Type, photos: Path, tmp_path: Path) -> None:

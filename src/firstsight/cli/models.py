@@ -33,7 +33,7 @@ def models(
         (
             entry["name"], entry["model_identity"][:12], entry["network"], entry["input"], entry["data"],
             "none" if entry["threshold"] is None else f"{entry['threshold']:.3f}",
-            "no key" if entry["enrolled"] is None else str(entry["enrolled"]),
+            "not opened" if entry["enrolled"] is None else str(entry["enrolled"]),
         )
         for entry in found
     ]  # fmt: skip

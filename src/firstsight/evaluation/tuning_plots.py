@@ -93,7 +93,7 @@ def validation_curves(
     others: Sequence[tuple[ArrayLike, ArrayLike]],
     figure_name: str,
 ) -> Figure:
-    """Held-out figures over the share of the run that is done: named curves in color, all others in grey."""
+    """Held-out figures over the share of the run that is done: named curves in color, all others in gray."""
     with style():
         figure = Figure(figsize=(7, 3.6))
         axes = figure.subplots()

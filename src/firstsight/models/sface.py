@@ -55,7 +55,7 @@ def published_weights(network: nn.Module, sha256: str) -> bytes:
     file, and kept in the user's cache.
 
     Args:
-        network: of the structure; it holds these weights afterwards.
+        network: of the structure, to make them with.
         sha256: of the bytes that are wanted.
 
     Raises:

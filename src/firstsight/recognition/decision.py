@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import Box, PictureUnfit
+from firstsight.errors import Box, PictureUnfit, Unfit
 
-Answer = Literal["match", "unknown", "ambiguous", "different", "no face", "several faces", "too small", "vetoed"]
+Answer = Literal["match", "unknown", "ambiguous", "different", Unfit]
 
 
 class Match(NamedTuple):

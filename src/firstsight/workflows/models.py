@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from firstsight.errors import GalleryError, ModelError
+from firstsight.errors import GalleryError, MissingExtra, ModelError, StorageError
 from firstsight.models.folder import CONFIG, SHIPPED, WEIGHTS, read_config, shipped_models
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.keys import environment_key
@@ -44,11 +44,11 @@ def _describe(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _enrolled(gallery: Path) -> int | None:
-    """How many; None where the gallery does not open with the key at hand."""
+    """How many; None where the gallery does not open: damaged, locked, or sealed with another key."""
     if not gallery.exists():
         return 0
     try:
         with Gallery(gallery, key=environment_key()) as opened:
             return len(opened)
-    except GalleryError:
+    except (GalleryError, MissingExtra, StorageError):
         return None
