@@ -51,6 +51,7 @@ def test_tune_goes_on_and_reports(type: Type, tmp_path: Path, monkeypatch: pytes
     assert (on["complete"] + on["pruned"], on["objective"]) == (3, "r2")
     told = type("tune", "mine.toml", "--report", "--seeds", 2)
     assert (told.code, "report: runs/tune-mine/report.html" in told.out) == (0, True), told.err
+    assert "next:   firstsight train runs/tune-mine/best.toml --out runs/tuned" in told.out
     proposed = type(*words, "--range-test", "--json")
     assert 1e-5 < json.loads(proposed.out)["learning_rate"] < 100
     for more, said in (
@@ -71,3 +72,14 @@ def test_tune_goes_on_and_reports(type: Type, tmp_path: Path, monkeypatch: pytes
         assert said.replace(" \n", "\n") in refused.err
     nothing = type("tune", "--out", "runs/none", "--report")
     assert (nothing.code, "There is no study in runs/none." in nothing.err) == (2, True)
+
+
+def test_where_no_trial_is_complete_the_reasons_are_shown(
+    type: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("a,y\n" + "".join(f"{i},{3 * i}\n" for i in range(40)))
+    words = ("--data", "rows.csv", "--task", "regression", "--target", "y", "--network", "mlp", "--batch-size", 8)
+    answer = type("tune", *words, "--optimizer", "sgd", "--learning-rate", "1e30", "--trials", 1)
+    assert answer.code == 1
+    assert "No trial was complete; 1 were pruned.\ntrial 0: Update 2 (epoch 1): The loss is" in answer.out

@@ -2,11 +2,6 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +24,7 @@ from firstsight.workflows.tune import Tuned, reasons, tune
 from firstsight.workflows.tune_begin import stored_plan
 from firstsight.workflows.tune_report import report
 from firstsight.workflows.tune_seeds import BySeed
-from firstsight.workflows.tune_study import FrozenTrial, TrialState, has_study, open_study
+from firstsight.workflows.tune_study import FrozenTrial, TrialState, open_study, see_report
 from firstsight.workflows.tune_trial import held_out_figure, is_objective, larger_is_better, recipe_of
 
 SEARCH: dict[str, Any] = {
@@ -331,97 +326,7 @@ def test_the_proposal_lies_between_the_first_fall_and_the_least_loss() -> None:
         _judged(Recipe(), rate_U, np.linspace(1, 2, 701), ran_away=True)
 
 
-@pytest.mark.ranks
-def test_killed_and_gone_on_with_two_workers_lose_and_double_no_trial(tmp_path: Path) -> None:
-    """SIGKILL to all of them while both are at work; then two workers again, to the end."""
-    recipe = plants(tmp_path, epochs=400)
-    toml = tmp_path / "mine.toml"
-    toml.write_text(f"""
-[data]
-task = "classification"
-path = "{recipe.data.path}"
-target = ["kind"]
-[network]
-name = "mlp"
-[optimizer]
-name = "sgd"
-[training]
-epochs = 400
-[search]
-learning_rate = {{ log = [1e-4, 1e-1] }}
-""")
-    command = [
-        sys.executable, "-m", "firstsight", "tune", str(toml), "--out", str(tmp_path / "s"), "--trials", "8",
-        "--workers", "2", "--json",
-    ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
-    first = subprocess.Popen(command, env=environment, start_new_session=True)
-    at_work = wait_for_work(tmp_path / "s", first)
-    first.kill()
-    first.wait()
-    killed = [trial.state.name for trial in study(tmp_path / "s").get_trials()]
-    assert killed.count("RUNNING") == 2, "both were in mid-work"
-    for process in at_work:  # they end by themselves, as nobody is left to work for
-        wait_until(lambda process=process: not Path(f"/proc/{process}").exists())  # type: ignore[misc]
-    before = {trial.number: trial.value for trial in study(tmp_path / "s").get_trials() if trial.state.is_finished()}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout)
-    trials = study(tmp_path / "s").get_trials()
-    counted = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    failed = [trial for trial in trials if trial.state is TrialState.FAIL]
-    assert found["complete"] + found["pruned"] == len(counted) == 8
-    assert len(failed) == found["tried_again"] == 2
-    assert before.items() <= {trial.number: trial.value for trial in trials}.items(), "what was over is kept"
-    again = [trial.params for trial in counted if "again" in trial.user_attrs]
-    assert again == [trial.params for trial in failed], "what was lost is tried again"
-    assert len({json.dumps(trial.params) for trial in counted}) == 8
-    assert len({tuple(trial.user_attrs["worker"]) for trial in counted}) >= 2
-    assert all(trial.user_attrs.get("default", False) == (trial.params["learning_rate"] == 0.1) for trial in counted)
-
-
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'study.sqlite'}"
-
-
-def study(folder: Path) -> Any:
-    return open_study(url(folder), folder.name, seed=0)
-
-
-def wait_for_work(folder: Path, process: "subprocess.Popen[bytes]") -> list[int]:
-    """Until two trials run, of which each has been through an epoch; the processes that they run in."""
-
-    def look(holds: Any) -> Any:
-        def alive() -> Any:
-            assert process.poll() is None, "it ended before it could be killed"
-            return holds()
-
-        return wait_until(alive)
-
-    look(lambda: (folder / "study.sqlite").exists())
-    found = look(lambda: (has_study(url(folder), folder.name) and study(folder)) or None)
-
-    def at_work() -> list[int] | None:
-        trials = found.get_trials(states=(TrialState.RUNNING,))
-        begun = [trial.user_attrs["worker"][1] for trial in trials if trial.intermediate_values]
-        return begun if len(begun) == 2 else None
-
-    return look(at_work)
-
-
-def wait_until(holds: Any, seconds: float = 200) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.02)
-    return found
-
-
-def test_what_makes_a_worker_give_up_is_said(recipe: Recipe, tmp_path: Path) -> None:
-    """The worker runs for real: its plan names data that are gone."""
-    from firstsight.workflows.tune_workers import work_together
-
-    found = tune(recipe, search=space(recipe), out=tmp_path / "s", trials=1)
-    gone = replace(recipe, data=replace(recipe.data, path=str(tmp_path / "gone.csv")))
-    with pytest.raises(UserError, match=r"gone\.csv"):
-        work_together(replace(found.plan, recipe=gone, trials=2), 1, lambda: None)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+def test_the_report_of_a_study_on_a_server_is_asked_for_there() -> None:
+    assert see_report(Path("runs/my study"), "sqlite:///x") == "firstsight tune --out 'runs/my study' --report"
+    there = see_report(Path("runs/s"), "postgresql+psycopg://me:secret@db/studies")
+    assert there == "firstsight tune --out runs/s --storage 'postgresql://me:***@db/studies' --report"

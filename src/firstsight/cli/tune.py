@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from firstsight.workflows.tune import Tuned
     from firstsight.workflows.tune_trial import Plan
 
+FEW = 3
+"""Reasons shown where nothing else can be."""
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -103,6 +106,7 @@ def _seconds(name: str, text: str | None) -> float | None:
 def _tune(recipe: Path | None, given: dict[str, Any], folder: Path, json: bool, **options: Any) -> int:
     from firstsight.search import default_space, read_space
     from firstsight.workflows.tune import tune
+    from firstsight.workflows.tune_study import see_report
 
     resolved = _resolved(recipe, given)
     space = read_space(recipe, resolved) if recipe else default_space(resolved)
@@ -111,16 +115,17 @@ def _tune(recipe: Path | None, given: dict[str, Any], folder: Path, json: bool, 
     if json:
         print_json(found.to_json())
     else:
-        _show(found, folder)
+        _show(found, f"next:   {see_report(folder, found.plan.url)}")
     return 0 if found.best else 1
 
 
-def _show(found: "Tuned", folder: Path) -> None:
+def _show(found: "Tuned", next_: str) -> None:
     from firstsight.workflows.tune import to_plain_value
 
     plan = found.plan
     if found.best is None:
         console.print(f"No trial was complete; {found.pruned} were pruned.", markup=False)
+        _show_reasons(plan)
         return
     recipes = (plan.recipe, found.best)
     rows = [(d.flag, *(_cell(to_plain_value(recipe, d.flag)) for recipe in recipes)) for d in plan.space]
@@ -128,8 +133,16 @@ def _show(found: "Tuned", folder: Path) -> None:
     started = "" if found.default is None else f" The recipe as it was: {plan.objective} {found.default:.4f}."
     console.print(f"{found.complete} trials complete, {found.pruned} pruned.{started}", markup=False)
     console.print("The best figure is optimistic: the trial was chosen by it.", markup=False)
-    console.print(f"recipe: {folder / 'best.toml'}", markup=False)
-    console.print(f"next:   firstsight tune --out {folder} --report", markup=False)
+    console.print(f"recipe: {found.folder / 'best.toml'}", markup=False)
+    console.print(next_, markup=False)
+
+
+def _show_reasons(plan: "Plan") -> None:
+    from firstsight.workflows.tune import reasons
+    from firstsight.workflows.tune_study import open_study
+
+    for number, reason in reasons(open_study(plan.url, plan.name, seed=0))[:FEW]:
+        console.print(f"trial {number}: {reason}", markup=False)
 
 
 def _cell(value: Any) -> str:
@@ -163,9 +176,9 @@ def _report(plan: "Plan", folder: Path, seeds: int, json: bool) -> int:
     if json:
         print_json(found.to_json())
         return 0
-    _show(found.tuned, folder)
-    console.print(found.in_words(), markup=False)
+    _show(found.tuned, found.in_words())
     console.print(f"report: {found.page}", markup=False)
+    console.print(f"next:   firstsight train {quote(str(folder / 'best.toml'))} --out runs/tuned", markup=False)
     return 0
 
 

@@ -26,6 +26,7 @@ from firstsight.workflows.tune_study import (
     open_study,
     over,
     revive,
+    see_report,
 )
 from firstsight.workflows.tune_trial import Plan, Progress, recipe_of, work
 from firstsight.workflows.tune_workers import work_together
@@ -175,5 +176,5 @@ def _work(plan: Plan, folder: Path, workers: int, on_progress: OnProgress) -> No
             work_together(plan, workers, told)
     except KeyboardInterrupt as interrupt:
         told()
-        see = f"firstsight tune --out {shlex.quote(str(folder))} --report"
+        see = see_report(folder, plan.url)
         raise KeyboardInterrupt(f"Go on with the same command, or look at what there is: {see}") from interrupt

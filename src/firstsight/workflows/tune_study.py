@@ -5,6 +5,7 @@ It lives in a database, SQLite or PostgreSQL, so that it outlives whoever works 
 
 import contextlib
 import os
+import shlex
 import socket
 import time
 import warnings
@@ -148,6 +149,15 @@ def shown(url: str) -> str:
     return str(sa.URL.create("postgresql", place.username, None, place.host, place.port, place.database))
 
 
+def see_report(folder: Path, url: str) -> str:
+    """The command that shows what the study has found."""
+    command = f"firstsight tune --out {shlex.quote(str(folder))}"
+    if not url.startswith("sqlite"):
+        place = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=True)
+        command += f" --storage {shlex.quote(place)}"
+    return f"{command} --report"
+
+
 def database_url(storage: str | None, folder: Path) -> str:
     """Where the study is: a file of the folder, or the PostgreSQL database that was named.
 
@@ -262,7 +272,8 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
     """The database, with its tables. Two who make them at the same moment stumble over each other, once."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     local = url.startswith("sqlite")
-    engine: dict[str, Any] = {"connect_args": {"timeout": 120}} if local else {"pool_pre_ping": True}
+    # a server's connection is closed after each use: it may be away between two of them
+    engine: dict[str, Any] = {"connect_args": {"timeout": 120}} if local else {"poolclass": sa.NullPool}
     for attempt in range(MAKING):
         try:
             with _without_experiments():
