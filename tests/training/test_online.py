@@ -177,6 +177,29 @@ def test_the_saved_network_says_what_the_learner_would_say_of_the_next_row(loss:
     torch.testing.assert_close(said, torch.tensor(expected), atol=5e-3, rtol=0)
 
 
+def test_the_saved_network_says_of_numbers_what_the_learner_would() -> None:
+    """One of its networks says the change from the last number."""
+    generator = np.random.default_rng(1)
+    learner = OnlineLearner(Learner(), features=2, outputs=1, classes=False)
+    last_11 = np.zeros((1, 1))
+    for _ in range(60):
+        row_F = generator.normal(size=2)
+        target_11 = np.array([[row_F[0] + 0.9 * last_11[0, 0]]], np.float32)
+        learner.learn(
+            target_11, learner.forward(learner.context.inputs(row_F[None], target_11, np.zeros(1, int)), last_11)
+        )
+        last_11 = target_11.astype(np.float64)
+    assert learner.change_M.sum() == 2
+    config, buffers = learner.for_model()
+    network = CommitteeNetwork(config, 2, 1)
+    network.load_state_dict({name: torch.tensor(array, dtype=torch.float32) for name, array in buffers.items()})
+    mean_F, std_F = learner.context.standard.moments
+    row_F = np.array([0.4, -0.2])
+    said = network(torch.tensor((row_F - mean_F) / std_F, dtype=torch.float32)[None])
+    x_BI = learner.context.inputs(row_F[None], np.zeros((0, 1)), np.zeros(1, int))
+    torch.testing.assert_close(said, torch.tensor(learner.forward(x_BI, last_11).mixed_BO), atol=2e-2, rtol=0)
+
+
 def test_labels_in_runs_are_learned_as_runs() -> None:
     """Where rows say nothing and labels stay, it soon says the last label again, and not without its memory."""
 

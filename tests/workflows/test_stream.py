@@ -126,6 +126,22 @@ def test_numbers_are_learned_too(tmp_path: Path) -> None:
     assert said == pytest.approx([1300, 700], abs=30)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e7])
+def test_numbers_that_wander_are_said_about_as_well_as_by_the_last_one(far: float) -> None:
+    """A random walk: no-change is the best there is. Steps are small beside how far it gets, and no unit helps."""
+    steps = np.random.default_rng(2).normal(size=3_000)
+    figures = stream(zip(np.random.default_rng(3).normal(size=(3_000, 2)), far + steps.cumsum(), strict=True), NUMBERS)
+    assert figures.figures["mae"] < 1.03 * figures.figures["no_change_mae"]
+
+
+def test_a_trend_is_learned_beside_the_last_number() -> None:
+    """Each number is the one before, plus what its row says."""
+    moved = np.random.default_rng(4).normal(size=3_000)
+    noise = np.random.default_rng(5).normal(size=3_000)
+    figures = stream(zip(moved[:, None], (moved + 0.2 * noise).cumsum(), strict=True), NUMBERS).figures
+    assert figures["window_mae"] < 0.5 * figures["window_no_change_mae"]
+
+
 def test_what_was_learned_can_be_used_while_it_is_learned(tmp_path: Path) -> None:
     """`predict --follow` says what the newest version says, without a restart."""
     target = with_flags(StreamRecipe(), target="which", checkpoint_every=200)

@@ -31,13 +31,15 @@ class CommitteeNetwork(nn.Module):
     """What the committee says of the next row to come, standardized, after the last one that was learned.
 
     The scores are the members' outputs, weighted by how well each did lately. Labels that a row of the stream would
-    have seen before it are those known when the model was written.
+    have seen before it are those known when the model was written. `change_M` is 1 for members that say the change from
+    the last number, else 0.
     """
 
     hidden_MIH: Tensor
     last_MKO: Tensor
     view_EI: Tensor
     weight_M: Tensor
+    change_M: Tensor
     row_F: Tensor
     rows_SF: Tensor
     labels_OT: Tensor
@@ -52,6 +54,7 @@ class CommitteeNetwork(nn.Module):
             "last_MKO": (2 * networks, config.hidden + inputs, outputs),
             "view_EI": (networks, inputs),
             "weight_M": (2 * networks + 1,),
+            "change_M": (2 * networks + 1,),
             "row_F": (features,),
             "rows_SF": (len(ROW_MEMORY), features),
             "labels_OT": (outputs, PER_LABEL),
@@ -69,5 +72,6 @@ class CommitteeNetwork(nn.Module):
         output_MBO = torch.cat([hidden_MBH, x_MBI], 2) @ self.last_MKO
         if self.classes:
             output_MBO = output_MBO.softmax(2)
+        output_MBO = output_MBO + self.change_M[:-1, None, None] * self.no_change_O
         output_MBO = torch.cat([output_MBO, self.no_change_O.expand(1, len(row_BF), -1)])
         return torch.einsum("m,mbo->bo", self.weight_M, output_MBO)

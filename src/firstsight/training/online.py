@@ -9,7 +9,9 @@ the single examples, not over those of batches: the steps do not depend on how a
 Nobody can tune η on a stream that has not come yet, so several networks learn side by side, with different rates and
 different views of a row: the row; its changes as well; the labels before it as well. Beside each goes the slow average
 of its weights (Polyak and Juditsky 1992), beside all of them the no-change prediction, that the last label repeats.
-What is predicted is their mean, weighted by exp(−recent quadratic loss) (Vovk 1990).
+What is predicted is their mean, weighted by exp(−recent quadratic loss) (Vovk 1990), or, for numbers, by a power of the
+recent absolute error, as their unit must not matter. For numbers, the last network of those that see labels predicts
+the change from the last one.
 
 This is not the loop of loop.py: there are no epochs, no plan of batches and no end, the number of outputs grows, and a
 step of a hundred microseconds has no room for autograd. The networks of all rates and views are one array, so that
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from firstsight.config import Committee, Learner
 from firstsight.errors import TrainingError
-from firstsight.models.committee import PER_FEATURE, PER_LABEL, input_count
+from firstsight.models.committee import FARTHEST, PER_FEATURE, PER_LABEL, input_count
 from firstsight.training.context import Arrays, Context, Floats
 
 Float32s = NDArray[np.float32]
@@ -36,12 +38,13 @@ SMOOTH = 1e-2
 """What sums of squared gradients begin with: the first step of a weight is not all of its rate."""
 WORST = 4.0
 """Squared error ‖L(x) − o‖² of one example that no longer lowers a member's weight: an outlier condemns nobody."""
+SHARPNESS = 0.3
+"""Numbers: the weight of a member is its recent mean absolute error to the power of minus this times the rows."""
 
 
 class Forward(NamedTuple):
     """What the networks made of inputs, kept for the gradient. `output_MBO` ends with the no-change prediction."""
 
-    x_BI: Float32s
     x_EBI: Float32s
     last_EBK: Float32s
     output_MBO: Float32s
@@ -74,6 +77,9 @@ class OnlineLearner:
         self.last_MKO = np.zeros((2 * networks, config.hidden, outputs), np.float32)
         self.hidden_square_EIH = np.zeros((networks, 0, config.hidden), np.float32)
         self.last_square_EKO = np.full((networks, config.hidden, outputs), SMOOTH, np.float32)
+        self.change_M = np.zeros(2 * networks + 1, np.float32)
+        if config.temporal and not classes:
+            self.change_M[[networks - 1, 2 * networks - 1]] = 1
         self.loss_M = np.zeros(2 * networks + 1)
         if not config.temporal:
             self.loss_M[-1] = np.inf
@@ -86,11 +92,20 @@ class OnlineLearner:
     @property
     def member_weights(self) -> Floats:
         """How much each member counts."""
-        weight_M = np.exp(self.loss_M.min() - self.loss_M)
+        loss_M = self.loss_M
+        if not self.classes:  # the unit of a number says nothing about how sure one may be: ratios count
+            rows = (1 - self.config.memory**self.examples) / (1 - self.config.memory)
+            loss_M = SHARPNESS * rows * np.log(loss_M + 1e-9)
+        weight_M = np.exp(loss_M.min() - loss_M)
         return np.asarray(weight_M / weight_M.sum())
 
-    def forward(self, x_BI: Float32s) -> Forward:
-        """What is predicted of inputs; those that were made when there were fewer outputs are filled up."""
+    def forward(self, x_BI: Float32s, last_BO: Floats | None = None) -> Forward:
+        """What is predicted of inputs; those that were made when there were fewer outputs are filled up.
+
+        Args:
+            x_BI: the inputs.
+            last_BO: of numbers, the one that was known before each row, in the units of the outputs.
+        """
         if x_BI.shape[1] < self.view_EI.shape[1]:
             x_BI = np.pad(x_BI, ((0, 0), (0, self.view_EI.shape[1] - x_BI.shape[1])))
         networks, units, count = len(self.view_EI), self.config.hidden, len(x_BI)
@@ -105,10 +120,12 @@ class OnlineLearner:
         if self.softmax and self.outputs:
             output_MBO[:-1] = _softmax(output_MBO[:-1])
         first_label = 1 + PER_FEATURE * self.features
-        output_MBO[-1] = x_BI[:, first_label::PER_LABEL]
+        output_MBO[-1] = x_BI[:, first_label::PER_LABEL] if last_BO is None else last_BO
+        if not self.classes:
+            output_MBO[:-1] += self.change_M[:-1, None, None] * output_MBO[-1]
         weight_M = self.member_weights.astype(np.float32)
         mixed_BO = (weight_M @ output_MBO.reshape(len(weight_M), -1)).reshape(output_MBO.shape[1:])
-        return Forward(x_BI, x_EBI, last_2EBK[0], output_MBO, mixed_BO)
+        return Forward(x_EBI, last_2EBK[0], output_MBO, mixed_BO)
 
     def learn(self, target_BO: Float32s, seen: Forward) -> None:
         """One step on the summed loss.
@@ -120,7 +137,10 @@ class OnlineLearner:
         Raises:
             TrainingError: the loss is not finite; the weights are left as they were.
         """
-        error_MBO = seen.output_MBO - target_BO
+        output_MBO = seen.output_MBO
+        if not self.classes:  # as far as targets go: an outlier must not undo what was learned
+            output_MBO = output_MBO.clip(-FARTHEST, FARTHEST)
+        error_MBO = output_MBO - target_BO
         square_MB = np.einsum("mbo,mbo->mb", error_MBO, error_MBO)
         if not math.isfinite(square_MB.sum()):
             raise TrainingError(
@@ -129,7 +149,7 @@ class OnlineLearner:
             )
         count = len(target_BO)
         self.loss_M *= self.config.memory**count
-        self.loss_M += np.minimum(square_MB, WORST).sum(1)
+        self.loss_M += (np.minimum(square_MB, WORST) if self.classes else np.sqrt(square_MB)).sum(1)
         self._step(seen, error_MBO[: len(self.view_EI)])
         self.examples += count
 
@@ -176,7 +196,8 @@ class OnlineLearner:
         config = Committee(networks=len(self.view_EI), hidden=self.config.hidden, classes=self.softmax)
         return config, {
             "hidden_MIH": self.hidden_MIH, "last_MKO": self.last_MKO, "view_EI": self.view_EI,
-            "weight_M": self.member_weights, "row_F": context.row_F, "rows_SF": context.rows_SF,
+            "weight_M": self.member_weights, "change_M": self.change_M,
+            "row_F": context.row_F, "rows_SF": context.rows_SF,
             "labels_OT": context.labels_now, "no_change_O": context.last_label,
         }  # fmt: skip
 

@@ -331,6 +331,7 @@ def _model_of(session: Session, recipe: StreamRecipe, name: str) -> Model | None
         mean, std = session.numbers.moments
         columns = replace(columns, target_mean=tuple(mean.tolist()), target_std=tuple(std.tolist()))
         outputs = (recipe.stream.target,)
+        buffers["no_change_O"] = (session.last - mean) / std
     trained = {"data": recipe.stream.source, "examples": session.learner.examples, "arrivals": session.arrivals}
     config = ModelConfig(
         task=recipe.stream.task, columns=columns, committee=committee, outputs=outputs, trained=trained

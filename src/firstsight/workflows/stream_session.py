@@ -68,7 +68,7 @@ class Session:
         self._recipe = recipe
         self._refuse = refuse
         self._number_of: dict[str, int] = {}
-        self._last = math.nan
+        self.last = math.nan
         self._rows: list[Row] = []
         self._known: list[int] = []  # how many of the labels were known when each row came
         self._own: list[int | None] = []  # which of the labels is its own
@@ -109,18 +109,19 @@ class Session:
         rows, known, own, labels, late = self._rows, self._known, self._own, self._labels, self._late
         self._rows, self._known, self._own, self._labels, self._late = [], [], [], [], []
         new = self.classes and bool(labels) and labels[-1] == learner.outputs
-        before_K = np.array([self._last, *labels], np.float64)
+        before_K = np.array([self.last, *labels], np.float64)
         scale = [float(moment[0]) for moment in self.numbers.moments]
         known_KO = self._targets(labels[:-1] if new else labels)
         said = seen = None
         if rows:
             x_BF = np.array([row.x for row in rows], np.float64)
-            seen = learner.forward(learner.context.inputs(x_BF, known_KO, np.array(known)))
-            said = _Said(seen.x_BI, seen.mixed_BO, before_K[known], np.array([scale] * len(rows)))
+            x_BI = learner.context.inputs(x_BF, known_KO, np.array(known))
+            seen = learner.forward(x_BI, self._last_of(before_K[known], scale))
+            said = _Said(x_BI, seen.mixed_BO, before_K[known], np.array([scale] * len(rows)))
             self._park(rows, own, said)
         else:
             learner.context.note(known_KO)
-        self._last = float(before_K[-1])
+        self.last = float(before_K[-1])
         if new:
             learner.add_output()
             learner.context.note(one_hot([int(labels[-1])], learner.outputs))
@@ -132,7 +133,7 @@ class Session:
         self._score(examples, label_B)
         target_BO = one_hot(label_B, learner.outputs) if self.classes else known_KO[own_B]
         if seen is None or new or examples is not said:
-            seen = learner.forward(examples.x_BI)
+            seen = learner.forward(examples.x_BI, self._last_of(examples.no_change_B, scale))
         learner.learn(target_BO, seen)
 
     def keep_good(self) -> None:
@@ -170,6 +171,8 @@ class Session:
         """A label became known. That of a new class ends the micro-batch: from there on there is an output for it."""
         if not self.classes:
             self._labels.append(float(label))
+            if math.isnan(self.last) and len(self._labels) == 1:  # from there on there is a number to start from
+                self.flush()
             return
         number = self._number_of.setdefault(str(label), len(self.names))
         self._labels.append(number)
@@ -185,6 +188,10 @@ class Session:
         if not labels:
             return np.zeros((0, 1), np.float32)
         return self.numbers.apply(np.array(labels, np.float64)[:, None]).astype(np.float32)
+
+    def _last_of(self, no_change_B: Floats, scale: list[float]) -> Floats | None:
+        """What no-change says of numbers, in the units of the outputs."""
+        return None if self.classes else np.nan_to_num((no_change_B[:, None] - scale[0]) / scale[1])
 
     def _park(self, rows: list[Row], own: list[int | None], said: _Said) -> None:
         if None not in own:
@@ -236,14 +243,14 @@ class Session:
         header = {
             "offset": self.offset, "arrivals": self.arrivals, "refused": self.refused, "drifts": self.drifts,
             "features": self.reader.features, "names": self.names, "rows": self.figures.rows,
-            "last": None if math.isnan(self._last) else self._last,
+            "last": None if math.isnan(self.last) else self.last,
             "waiting": [[id, row.x_BI.shape[1], row.mixed_BO.shape[1]] for id, row in self.waiting.items()],
         }  # fmt: skip
         return header, arrays
 
     def load(self, header: dict[str, Any], arrays: Arrays) -> None:
         """Go on from there."""
-        self.offset, self._last = header["offset"], math.nan if header["last"] is None else header["last"]
+        self.offset, self.last = header["offset"], math.nan if header["last"] is None else header["last"]
         self.arrivals, self.refused, self.drifts = header["arrivals"], header["refused"], header["drifts"]
         self.reader.features, self.names = tuple(header["features"]), list(header["names"])
         self._number_of = {name: number for number, name in enumerate(self.names)}
