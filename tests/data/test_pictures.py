@@ -40,6 +40,13 @@ def empty_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+def scans(again: int) -> bytes:
+    """A progressive JPEG whose last scan comes `again` times more."""
+    encoded = saved(Image.fromarray(gradient(50, 50)), "JPEG", progressive=True)
+    start = encoded.rindex(b"\xff\xc4")  # its table, then the scan
+    return encoded[:-2] + again * encoded[start:-2] + encoded[-2:]
+
+
 # what a picture file may be
 
 
@@ -106,6 +113,10 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
     assert read_picture(animated).getpixel((3, 3)) == (255, 0, 0)
 
 
+def test_a_progressive_jpeg_is_read() -> None:
+    assert abs(np.asarray(read_picture(scans(0)), int) - gradient(50, 50)).max() < 12
+
+
 def test_cmyk_becomes_rgb() -> None:
     read = read_picture(saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100))
     assert read.mode == "RGB"
@@ -160,6 +171,8 @@ def test_what_is_transparent_becomes_white(
         (empty_png(20_000, 20_000), "me.jpg is too large: above 40 megapixels. Make it smaller"),
         (empty_png(12_000, 9_000), "me.jpg is too large: 12000 x 9000 pixels, above 40 megapixels."),
         (empty_png(8_000, 5_001), "me.jpg is too large: 8000 x 5001 pixels, above 40 megapixels."),
+        (empty_png(65_536, 2), "me.jpg is too large: 65536 x 2 pixels, above 65,535 a side."),
+        (scans(200), "me.jpg is a JPEG of too many scans. Save it anew."),
         (empty_png(100, 100), "me.jpg is damaged or truncated ("),
         (saved(Image.fromarray(gradient(50, 50)), "JPEG")[:-200], "me.jpg is damaged or truncated ("),
         (saved(Image.fromarray(gradient(50, 50)), "PNG")[:200], "me.jpg is damaged or truncated ("),

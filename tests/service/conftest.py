@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from callers import HERE
 from fastapi import FastAPI
+from processes import Process
 from starlette.testclient import TestClient
 from tiny_models import pixel_model
 
@@ -71,3 +72,11 @@ def guarded(serve: Callable[..., TestClient], keys: Keys) -> TestClient:
 def bearer(keys: Keys) -> Callable[[Role], dict[str, str]]:
     """The header of a key of a role."""
     return lambda role: {"Authorization": f"Bearer {keys.add(f'a {role}', role)}"}
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """A service in a process of its own."""
+    started = Process(tmp_path)
+    yield started
+    started.kill()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from callers import HERE, enroll, noise
+from opentelemetry import trace
 from starlette.testclient import TestClient
 
 from firstsight.errors import StorageError, UserError
@@ -226,6 +227,21 @@ def test_a_word_that_is_no_method_is_neither_counted_nor_written_down(
     ]
     assert sum('method="(other)"' in line for line in counted) == 1
     assert "GRACE" not in "".join(counted) + "".join(r.getMessage() for r in caplog.records if r.name != "httpx2")
+
+
+def test_nothing_of_a_request_goes_to_whatever_traces_this_process(
+    serve: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[Any] = []
+
+    class Tracing(trace.TracerProvider):
+        def get_tracer(self, *_args: Any, **_kwargs: Any) -> trace.Tracer:
+            traced.append("asked for")
+            return trace.NoOpTracer()
+
+    monkeypatch.setattr(trace, "get_tracer_provider", Tracing)
+    assert serve().get("/v1/people", params={"search": "Grace"}).status_code == 200
+    assert not traced
 
 
 def test_of_many_wrong_keys_at_once_each_counts_and_so_do_the_neighbors_of_an_ipv6_address(keys: Keys) -> None:

@@ -22,8 +22,11 @@ from firstsight.errors import PictureError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 40_000_000
+MAX_SIDE = 65_535  # as JPEG has it; a picture of one column and many rows takes 50 bytes a pixel
 MAX_BYTES = 256 * 2**20  # an uncompressed picture of MAX_PIXELS with 6 bytes a pixel
 
+_MAX_SCANS = 200  # of a JPEG; progressive ones have 10, and each takes time for the whole picture, however short it is
+_START_OF_SCAN = b"\xff\xda"
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: fewer decoders to attack
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -49,8 +52,8 @@ def read_picture(source: str | Path | bytes, *, name: str = "") -> Image.Image:
         name: what messages call the picture; the path by default.
 
     Raises:
-        PictureError: missing, empty, too large (above 40 megapixels, known from its header before any pixel is
-            decoded), truncated, damaged, or not a picture.
+        PictureError: missing, empty, too large (above 40 megapixels or 65,535 pixels a side, known from its header
+            before any pixel is decoded), truncated, damaged, made to take long, or not a picture.
 
     Example:
         >>> read_picture(b"P5 2 1 255 \\x00\\xff").size
@@ -70,9 +73,13 @@ def read_picture(source: str | Path | bytes, *, name: str = "") -> Image.Image:
             f"{where} is not a picture that can be read.", hint="Give a JPEG, PNG, WebP, GIF, BMP, TIFF or PGM file."
         ) from error
     with opened:
+        size = f"{opened.width} x {opened.height} pixels"
         if opened.width * opened.height > MAX_PIXELS:
-            size = f"{opened.width} x {opened.height} pixels, above {MAX_PIXELS // 10**6} megapixels"
-            raise _too_large(where, size)
+            raise _too_large(where, f"{size}, above {MAX_PIXELS // 10**6} megapixels")
+        if max(opened.size) > MAX_SIDE:
+            raise _too_large(where, f"{size}, above {MAX_SIDE:,} a side")
+        if opened.format in ("JPEG", "MPO") and encoded.count(_START_OF_SCAN) > _MAX_SCANS:
+            raise PictureError(f"{where} is a JPEG of too many scans.", hint="Save it anew.")
         try:
             return _plain(_upright(_decoded(opened)))
         except PictureError as error:

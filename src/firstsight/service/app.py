@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
@@ -40,6 +41,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Busy, or the disk fails",
     }.items()
 }
+
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""Spans would carry paths and queries, and so names, to whatever the environment says."""
 
 
 def create_app(
@@ -76,6 +80,7 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
         responses=_PROBLEMS,
         middleware=[
             Middleware(Observe, metrics=metrics),

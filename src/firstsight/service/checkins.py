@@ -221,9 +221,16 @@ def _shown_to(caller: Caller, gallery: Gallery, entry: Entry) -> dict[str, Any]:
 def _place(text: str) -> Place:
     at, _, number = text.rpartition(",")
     try:
-        return Place(datetime.fromisoformat(at), int(number))
+        place = Place(datetime.fromisoformat(at), int(number))
     except ValueError as error:
-        raise Problem(422, "invalid", "before: this is no `next` of an answer.") from error
+        raise _no_place() from error
+    if place.at.tzinfo is None or not 1970 <= place.at.year <= 9000 or not 0 < place.id <= 2**53:
+        raise _no_place()
+    return place
+
+
+def _no_place() -> Problem:
+    return Problem(422, "invalid", "before: this is no `next` of an answer.")
 
 
 def _midnight(day: date, zone: Any) -> datetime:
