@@ -12,6 +12,14 @@ from firstsight.recognition.rows import iso, now
 from firstsight.recognition.schema import forgotten, gallery, identities, templates
 from firstsight.recognition.storage import Storage
 
+# Made once: to make a statement takes longer than to run it.
+_LAST_IDENTITY = sa.select(sa.func.max(identities.c.id))
+_LAST_FORGOTTEN = sa.select(sa.func.max(forgotten.c.id))
+_ALL_TEMPLATES, _ALL_IDENTITIES = sa.delete(templates), sa.delete(identities)
+_FORGOTTEN = sa.insert(forgotten)
+_NOBODY = sa.update(gallery).values(size=0)
+_ERASED = sa.update(gallery).where(gallery.c.erased < sa.bindparam("last")).values(erased=sa.bindparam("last"))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Receipt:
@@ -69,24 +77,24 @@ def erase_identity(connection: sa.Connection, identity: int) -> Erased:
     lose_name(connection, identity)
     connection.execute(sa.delete(templates).where(templates.c.identity_id == identity))
     connection.execute(sa.delete(identities).where(identities.c.id == identity))
-    connection.execute(sa.insert(forgotten).values(first_identity=identity, last_identity=identity))
+    connection.execute(_FORGOTTEN, {"first_identity": identity, "last_identity": identity})
     connection.execute(sa.update(gallery).values(size=gallery.c.size - 1))
     return erased
 
 
 def erase_everyone(connection: sa.Connection) -> None:
     """Delete all identities with their rows, and take them out of the ledger."""
-    last = connection.scalar(sa.select(sa.func.max(identities.c.id))) or 0
+    last = connection.scalar(_LAST_IDENTITY) or 0
     lose_name(connection, None)
-    connection.execute(sa.delete(templates))
-    connection.execute(sa.delete(identities))
-    connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=last))
-    connection.execute(sa.update(gallery).values(size=0))
+    connection.execute(_ALL_TEMPLATES)
+    connection.execute(_ALL_IDENTITIES)
+    connection.execute(_FORGOTTEN, {"first_identity": 0, "last_identity": last})
+    connection.execute(_NOBODY)
 
 
 def leave_to_erase(connection: sa.Connection) -> None:
     """Have the traces of what this transaction overwrote erased, though nobody is forgotten."""
-    connection.execute(sa.insert(forgotten).values(first_identity=0, last_identity=0))
+    connection.execute(_FORGOTTEN, {"first_identity": 0, "last_identity": 0})
 
 
 def erase_traces(storage: Storage, *, patient: bool = True) -> None:
@@ -99,7 +107,7 @@ def erase_traces(storage: Storage, *, patient: bool = True) -> None:
         last = _last_forgotten(connection)
     storage.erase(patient=patient)
     with storage.writing() as connection:
-        connection.execute(sa.update(gallery).where(gallery.c.erased < last).values(erased=last))
+        connection.execute(_ERASED, {"last": last})
 
 
 def finish_erasing(storage: Storage) -> None:
@@ -112,4 +120,4 @@ def finish_erasing(storage: Storage) -> None:
 
 
 def _last_forgotten(connection: sa.Connection) -> int:
-    return connection.scalar(sa.select(sa.func.max(forgotten.c.id))) or 0
+    return connection.scalar(_LAST_FORGOTTEN) or 0

@@ -43,6 +43,10 @@ from firstsight.recognition.searcher import Searcher
 from firstsight.recognition.storage import Storage, open_storage
 from firstsight.recognition.terms import Terms
 
+# Made once: to make a statement takes longer than to run it.
+_INSERT = sa.insert(identities)
+_GROWN = sa.update(gallery).values(size=gallery.c.size + sa.bindparam("more"))
+
 
 class Gallery:
     """Enrolled identities, their templates and the pictures they were made from.
@@ -192,7 +196,7 @@ class Gallery:
             held = held_templates(connection, set(known.values()), self._terms.cipher)
             new = [name for name in dict.fromkeys(names) if name not in known]
             if new:
-                connection.execute(sa.insert(identities), [{"name": name, "enrolled_at": enrolled_at} for name in new])
+                connection.execute(_INSERT, [{"name": name, "enrolled_at": enrolled_at} for name in new])
                 known |= ids_of(connection, new)
             rows = zip(
                 names,
@@ -210,7 +214,7 @@ class Gallery:
                 written.append(row[:2] not in held)
                 held.add(row[:2])
             insert_templates(connection, self._terms.cipher, model_identity, compress(asked, written))
-            connection.execute(sa.update(gallery).values(size=gallery.c.size + len(new)))
+            connection.execute(_GROWN, {"more": len(new)})
         return written
 
     def forget(self, name: str) -> Receipt:

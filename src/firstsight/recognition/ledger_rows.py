@@ -1,6 +1,7 @@
 """The rows of the ledger: what one holds, how they are written, read and erased. Times in the database are UTC."""
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -136,17 +137,28 @@ def lose_name(connection: sa.Connection, identity: int | None) -> None:
 
     The decisions stay, with their distances and times, but no longer say of whom: `forget` calls this.
     """
+    for statement in _losing(everyone=identity is None):
+        connection.execute(statement, {} if identity is None else {"identity": identity})
+
+
+@functools.cache
+def _losing(*, everyone: bool) -> list[sa.Delete | sa.Update]:
+    """The statements, made once: to make them takes longer than to run them."""
 
     def of(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
-        return column.is_not(None) if identity is None else column == identity
+        return column.is_not(None) if everyone else column == sa.bindparam("identity")
 
     columns = [ledger.c[column] for column in _NAMES.values()]
     shown = sa.select(ledger.c.id).where(sa.or_(*map(of, columns)))
     reviewed = sa.select(reviews.c.ledger_id).where(of(reviews.c.identity_id))
-    may_show = sa.true() if identity is None else probes.c.ledger_id.in_(shown) | probes.c.ledger_id.in_(reviewed)
-    connection.execute(sa.delete(probes).where(may_show))
-    for column in (*columns, reviews.c.identity_id):
-        connection.execute(sa.update(column.table).where(of(column)).values({column.name: None}))
+    may_show = sa.true() if everyone else probes.c.ledger_id.in_(shown) | probes.c.ledger_id.in_(reviewed)
+    return [
+        sa.delete(probes).where(may_show),
+        *(
+            sa.update(column.table).where(of(column)).values({column.name: None})
+            for column in (*columns, reviews.c.identity_id)
+        ),
+    ]
 
 
 class Erased(NamedTuple):

@@ -25,6 +25,13 @@ _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would l
 _STATE = sa.select(*gallery.c["model_identity", "model_name", "size", "key_check", "erased"])
 _TEMPLATE = templates.c["id", "identity_id", "model_identity", "template"]
 # Made once: to make a statement takes longer than to run it.
+_LOCK = _STATE.with_for_update()
+_TEMPLATE_SIZE = sa.select(sa.func.length(templates.c.template)).limit(1)
+_IDS = sa.select(identities.c.name, identities.c.id).where(identities.c.name.in_(sa.bindparam("names", expanding=True)))
+_GONE = sa.select(forgotten).where(forgotten.c.id > sa.bindparam("last")).order_by(forgotten.c.id)
+_NEW = sa.select(*_TEMPLATE).where(templates.c.id > sa.bindparam("last")).order_by(templates.c.id)
+_OF_ONE = sa.select(*_TEMPLATE).where(templates.c.identity_id == sa.bindparam("identity")).order_by(templates.c.id)
+_INSERT = sa.insert(templates)
 _STANDING = _STATE.add_columns(
     *(sa.func.coalesce(sa.select(sa.func.max(t.c.id)).scalar_subquery(), 0) for t in (templates, forgotten))
 )
@@ -105,7 +112,7 @@ def standing_of(connection: sa.Connection) -> Standing:
 
 def lock(connection: sa.Connection) -> State:
     """Let no other writer in until this transaction ends."""
-    return State(*connection.execute(_STATE.with_for_update()).one())
+    return State(*connection.execute(_LOCK).one())
 
 
 def count_templates(connection: sa.Connection) -> int:
@@ -115,7 +122,7 @@ def count_templates(connection: sa.Connection) -> int:
 
 def template_size(connection: sa.Connection, cipher: Cipher | None = None) -> int | None:
     """D, the length of the templates held; None where there are none."""
-    written: int | None = connection.scalar(sa.select(sa.func.length(templates.c.template)).limit(1))
+    written: int | None = connection.scalar(_TEMPLATE_SIZE)
     return written and written - (SEAL_BYTES if cipher else 0)
 
 
@@ -123,8 +130,7 @@ def ids_of(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
     """The ids of those names that are enrolled."""
     found: dict[str, int] = {}
     for chunk in _chunks(names):
-        query = sa.select(identities.c.name, identities.c.id).where(identities.c.name.in_(chunk))
-        found.update((name, identity) for name, identity in connection.execute(query))
+        found.update((name, identity) for name, identity in connection.execute(_IDS, {"names": chunk}))
     return found
 
 
@@ -145,8 +151,7 @@ def names_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, str]:
 
 def drop_forgotten(connection: sa.Connection, index: Index) -> None:
     """Drop what anyone has forgotten since the index last looked."""
-    gone = sa.select(forgotten).where(forgotten.c.id > index.last_forgotten).order_by(forgotten.c.id)
-    for row in connection.execute(gone).all():
+    for row in connection.execute(_GONE, {"last": index.last_forgotten}).all():
         index.drop(row.first_identity, row.last_identity)
         index.last_forgotten = row.id
 
@@ -186,7 +191,7 @@ def insert_templates(
         for row in rows
     ]
     if values:
-        connection.execute(sa.insert(templates), values)
+        connection.execute(_INSERT, values)
 
 
 def held_templates(connection: sa.Connection, identities: set[int], cipher: Cipher | None) -> set[tuple[int, bytes]]:
@@ -200,14 +205,12 @@ def held_templates(connection: sa.Connection, identities: set[int], cipher: Ciph
 
 def templates_of(connection: sa.Connection, identity: int, cipher: Cipher | None) -> Int8[Tensor, "K D"]:
     """The templates of one identity, in the order of enrollment."""
-    query = sa.select(*_TEMPLATE).where(templates.c.identity_id == identity).order_by(templates.c.id)
-    return _opened(connection.execute(query).all(), cipher)
+    return _opened(connection.execute(_OF_ONE, {"identity": identity}).all(), cipher)
 
 
 def load_new(connection: sa.Connection, index: Index, cipher: Cipher | None = None) -> None:
     """Append the templates that the index does not have yet."""
-    query = sa.select(*_TEMPLATE).where(templates.c.id > index.last_template).order_by(templates.c.id)
-    rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(query)
+    rows = connection.execution_options(yield_per=_LOADED_AT_ONCE).execute(_NEW, {"last": index.last_template})
     for part in rows.partitions():
         index.add(torch.tensor([row.identity_id for row in part]), _opened(part, cipher))
         index.last_template = part[-1].id

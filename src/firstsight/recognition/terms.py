@@ -9,6 +9,8 @@ from firstsight.recognition.rows import State, lock, state_of, template_size
 from firstsight.recognition.schema import gallery
 from firstsight.recognition.sealing import Cipher
 
+_CLAIM = sa.update(gallery).values(model_identity=sa.bindparam("identity"), model_name=sa.bindparam("name"))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -41,7 +43,7 @@ class Terms:
         self.refuse_other_model(held)
         identity, name = self.bound
         if not held.size:
-            connection.execute(sa.update(gallery).values(model_identity=identity, model_name=name))
+            connection.execute(_CLAIM, {"identity": identity, "name": name})
         self.refuse_other_size(size, template_size(connection, self.cipher) or size)
         return identity
 
