@@ -26,7 +26,7 @@ from PIL import Image
 from firstsight.data.align import find_face, find_faces, refine, usable_faces, warp
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
-from firstsight.data.pictures import read_picture, to_input
+from firstsight.data.pictures import prepare, read_picture, to_input
 from firstsight.evaluation.bounds import binomial_interval
 from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.clusters import agreement, cluster, cluster_threshold
@@ -44,6 +44,7 @@ DEEPFACE = 2 * 0.593
 """deepface's fixed threshold for SFace, a cosine distance, as a squared L2 distance."""
 ENROLLED, STRANGERS, DRAWS = 500, 1000, 20
 FAR = 1e-2
+MANY = 10_000
 
 
 def share(count: float, of: int) -> str:
@@ -142,18 +143,28 @@ def clusters(model: Model, embedded: Embedded, data: Path) -> None:
     att_faces = embed(model, open_pictures(data / "att_faces.zip"))
     point = model.config.operating_point
     assert point is not None
-    for name, found in (("LFW dev", embedded), ("AT&T", att_faces)):
-        threshold = cluster_threshold(point, len(found.pictures))
+    sets = [(name, found.embeddings, found.labels) for name, found in (("LFW dev", embedded), ("AT&T", att_faces))]
+    for name, x_ND, labels_N in (*sets, mirrored_too(model, embedded)):
+        threshold = cluster_threshold(point, len(x_ND))
         start = time.process_time()
-        number_N = cluster(found.embeddings.numpy(), threshold)
+        number_N = cluster(x_ND.numpy(), threshold)
         took = time.process_time() - start
-        agreed = agreement(number_N, found.labels.numpy()).to_json()
+        agreed = agreement(number_N, labels_N.numpy()).to_json()
         print(
-            f"clusters of {name}: {len(found.pictures):,} pictures of {len(found.pictures.names):,} people, threshold "
+            f"clusters of {name}: {len(x_ND):,} pictures of {len(labels_N.unique()):,} people, threshold "
             f"{threshold:.3f}, {number_N.max() + 1:,} clusters, "
             f"precision {agreed['precision']:.2%} ({agreed['precision_low']:.2%} to {agreed['precision_high']:.2%}), "
             f"recall {agreed['recall']:.2%} ({agreed['recall_low']:.2%} to {agreed['recall_high']:.2%}), {took:.1f} s"
         )
+
+
+def mirrored_too(model: Model, embedded: Embedded) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """As many pictures as are asked for: the mirror images of some are further pictures of their people."""
+    more = MANY - len(embedded.pictures)
+    aligned = set_align(model, "none")
+    crops = [prepare(embedded.pictures.picture(i), aligned.config.preprocessing).flip(-1) for i in range(more)]
+    x_ND = torch.cat([embedded.embeddings, embed_pictures(aligned, crops)])
+    return "LFW dev and mirror images", x_ND, torch.cat([embedded.labels, embedded.labels[:more]])
 
 
 def sizes(model: Model, data: Path) -> None:

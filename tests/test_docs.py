@@ -100,7 +100,9 @@ def test_the_python_of_the_readme_runs(
     assert sum(bool(line.strip()) for line in block.splitlines()[1:]) <= 10, "ten lines are promised"
 
 
-@pytest.mark.parametrize("page", ["docs/tutorial.md", "docs/ledger.md", "docs/tuning.md", "docs/streams.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/tutorial.md", "docs/ledger.md", "docs/tuning.md", "docs/streams.md", "docs/faces.md"]
+)
 def test_the_python_of_a_page_runs(page: str) -> None:
     run_python(page)
 
@@ -175,3 +177,9 @@ def test_the_example_of_a_network_of_ones_own(tmp_path: Path, capsys: pytest.Cap
     assert Path(report.removeprefix("report: ")).is_file()
     assert enrolled == "2 unseen identities, one picture enrolled of each; of 6 others:"
     assert sum(map(int, re.findall(r"\d+", counts))) == 6
+
+
+def test_the_example_of_a_check_of_ones_own() -> None:
+    check = runpy.run_path(str(ROOT / "examples" / "own_check.py"))["Unseen"]()
+    first, other = draw_identity(50, 0), draw_identity(50, 1)
+    assert [check(picture, None) for picture in (first, other, first.copy())] == [None, None, "was shown before"]

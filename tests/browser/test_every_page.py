@@ -1,7 +1,7 @@
 """What holds for every page: languages, screens, contrast, no scripts but the server's."""
 
 import pytest
-from drawings import SHAPES, by_another_hand, draw
+from drawings import SHAPES, by_another_hand, draw, drawing, png
 
 pytestmark = pytest.mark.browser
 
@@ -92,4 +92,30 @@ def test_no_page_loads_anything_from_elsewhere_or_runs_what_is_injected(known, o
         })"""
     )
     assert refused.startswith("script-src")
+    assert page.evaluate("window.injected") is None
+
+
+def test_a_name_is_text_on_every_page(empty, open_page):
+    name = '<img src="x" onerror="window.injected = true"> & "co"'
+    number = empty.enroll(name, png(drawing(SHAPES["star"])))
+    files = {"picture": ("star.png", png(drawing(SHAPES["star"])), "image/png")}
+    empty.api("POST", "/v1/checkins", files=files, data={"direction": "in", "camera": "<b>door</b>"})
+    page = open_page(empty.address)
+    draw(page, SHAPES["star"])
+    page.locator("#answer .name", has_text="window.injected").wait_for()
+    shown = {"/": "#known", f"/people.html#{number}": "dialog", "/log.html": "#entries tbody"}
+    for path, where in shown.items():
+        page.goto(empty.address + path)
+        page.locator(where, has_text=name).wait_for()
+        assert page.locator('img[src="x"]').count() == 0
+    page.locator("#entries tbody tr >> nth=0").get_by_role("button").click()
+    page.get_by_role("dialog", name="Entry").get_by_text("<b>door</b>").wait_for()
+    page.goto(empty.address + "/check-in.html")
+    page.get_by_label("Use a picture").set_input_files(
+        {"name": "star.png", "mimeType": "image/png", "buffer": png(drawing(SHAPES["star"]))}
+    )
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.locator("#answer .name", has_text=name).wait_for()
+    page.locator("#said", has_text=name).wait_for(state="attached")
+    assert page.locator('img[src="x"]').count() == 0
     assert page.evaluate("window.injected") is None

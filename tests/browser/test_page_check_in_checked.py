@@ -40,14 +40,13 @@ def at_door(door, tmp_path, browser_with_camera, open_page):
     return come
 
 
-def test_what_a_check_refuses_is_said_at_the_door_and_in_the_log(door, at_door, open_page, screenshot, accessible):
+def test_what_a_check_refuses_is_said_at_the_door_and_in_the_log(door, at_door, open_page, accessible):
     page = at_door(400)
     page.get_by_role("button", name="In", exact=True).click()
     page.locator("#answer .name", has_text="Eileen Collins").wait_for()
     page.get_by_role("button", name="Out", exact=True).click()
     page.locator("#answer", has_text="This picture does not count").wait_for()
     assert "Come in person, without a picture or a screen. Or ask an operator." in page.locator("#answer").inner_text()
-    screenshot(page, "check-in-vetoed")
     accessible(page)
     newest = door.api("GET", "/v1/checkins")["entries"][0]
     assert (newest["verdict"], newest["name"], newest["decision"]["reason"]) == ("vetoed", None, "was shown before")
@@ -57,10 +56,9 @@ def test_what_a_check_refuses_is_said_at_the_door_and_in_the_log(door, at_door, 
     assert "Reason\nwas shown before" in log.get_by_role("dialog").inner_text()
 
 
-def test_who_stands_too_far_away_is_asked_to_come_nearer(at_door, screenshot):
+def test_who_stands_too_far_away_is_asked_to_come_nearer(at_door):
     page = at_door(46)
     page.get_by_role("button", name="In", exact=True).click()
     page.locator("#answer", has_text="Too far away").wait_for()
     assert "Come nearer, until your face fills a third of the picture" in page.locator("#answer").inner_text()
     assert page.locator("#still rect").count() == 1
-    screenshot(page, "check-in-too-small")
