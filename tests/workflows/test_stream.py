@@ -16,6 +16,7 @@ from firstsight.errors import DataError, ModelError, RecipeError
 from firstsight.models.folder import load_model
 from firstsight.recipes import with_flags
 from firstsight.workflows import stream as workflow
+from firstsight.workflows import stream_session
 from firstsight.workflows.predict import NewestModel, predict, predict_arrivals
 from firstsight.workflows.stream import stream
 
@@ -61,6 +62,16 @@ def test_labels_that_come_late_find_their_rows() -> None:
     assert 0.85 < figures["accuracy"] < stream(rows(800)).figures["accuracy"]
     never = stream([([1.0], None, "a"), ([2.0], "yes", "b")], recipe)
     assert (never.figures["waiting"], never.figures["rows"]) == (1, 1)
+
+
+def test_a_column_in_which_nothing_comes_again_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_session, "MOST_CLASSES", 5)
+    warned: list[str] = []
+    found = stream((([float(i)], f"id {i % 9}") for i in range(90)), on_warning=warned.append)
+    assert (found.figures["rows"], found.figures["refused"]) == (50, 40)
+    assert found.model is not None
+    assert found.model.config.outputs == ("id 0", "id 1", "id 2", "id 3", "id 4")
+    assert warned[0] == "Refused, at 6: The column label has more than 5 classes."
 
 
 def test_a_late_label_that_finds_no_row_and_a_row_that_waits_too_long_are_dead_letters(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ FASTER = 10.0
 """How often the rates are raised at a drift where the recipe says so."""
 HOPELESS = 100
 """So many arrivals, all refused, are no stream of such records."""
+MOST_CLASSES = 256
+"""The networks grow with the square of how many classes there are: a column in which nothing comes again has none."""
 
 Refuse = Callable[[str, Arrival], None]
 
@@ -142,6 +144,8 @@ class Session:
             self.good = {name: array.copy() for name, array in self.learner.arrays().items()}
 
     def _add(self, row: Row) -> None:
+        if len(self.names) >= MOST_CLASSES and row.label is not None and str(row.label) not in self._number_of:
+            raise DataError(f"The column {self.reader.target} has more than {MOST_CLASSES} classes.")
         if row.x is None:
             if row.id not in self.waiting:
                 self.flush()  # its row may be among those
