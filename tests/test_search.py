@@ -49,6 +49,7 @@ def space(recipe: Recipe | None = None, **table: Any) -> Space:
         ({"select": {"range": [0, 1]}}, "select is not a number. Write { choices = [A, B] }."),
         ({"select": {"choices": ["all", "semihrd"]}}, "loss.select = 'semihrd' is wrong: input should be 'all'"),
         ({"select": {"choices": ["all", "all"]}}, "select leaves no choice."),
+        ({"select": {"choices": [{"all": 1}, "hard"]}}, "is no list of values. Write { choices = [A, B] }."),
         ({"channels": {"range": [2, 3]}}, "channels is a list. Write { choices = [A, B] }."),
         ({"channels": {"choices": [[8, 16], [8, "x"]]}}, "network.channels.1 = 'x' is wrong"),
         ({"select": {"times": [1, 2]}}, "all cannot be multiplied."),

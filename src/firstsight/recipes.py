@@ -56,7 +56,7 @@ class Setting:
     def idle(self, recipe: AnyRecipe) -> tuple[str, Any] | None:
         """The flag, and its value in the recipe, with which this setting has no effect; None where it has one."""
         for flag, values in self.only.items():
-            found = _by_flag(type(recipe))[flag].of(recipe)
+            found = by_flag(type(recipe))[flag].of(recipe)
             if found not in values:
                 return flag, found
         return None
@@ -76,13 +76,14 @@ def settings(recipe: type[AnyRecipe] = Recipe) -> Iterator[Setting]:
             )  # fmt: skip
 
 
-@functools.cache
-def _flags_of(kind: Any) -> dict[str, Setting]:
-    return {setting.flag: setting for setting in settings(kind)}
+def by_flag(recipe: Any = Recipe) -> Mapping[str, Setting]:
+    """Every setting of a kind of recipe, by its flag."""
+    return _by_flag(recipe)
 
 
-def _by_flag(kind: Any) -> dict[str, Setting]:
-    return _flags_of(kind)
+@functools.cache  # a function of its own: mypy takes no class for hashable
+def _by_flag(recipe: Any) -> Mapping[str, Setting]:
+    return {setting.flag: setting for setting in settings(recipe)}
 
 
 def recipe_from(tables: Mapping[str, Any], kind: type[R] = Recipe, *, where: str = "the recipe") -> R:  # type: ignore[assignment]
@@ -155,15 +156,15 @@ def with_flags(recipe: R, **flags: Any) -> R:
         'photos'
     """
     kind = type(recipe)
-    by_flag, tables = _by_flag(kind), to_plain(recipe)
+    known, tables = by_flag(kind), to_plain(recipe)
     for flag, value in flags.items():
-        if flag not in by_flag:
-            raise _wrong_key(flag, list(by_flag), "the flags")
-        tables[by_flag[flag].table][by_flag[flag].name] = value
+        if flag not in known:
+            raise _wrong_key(flag, list(known), "the flags")
+        tables[known[flag].table][known[flag].name] = value
     combined: R = checked(kind, tables, where="the flags")
     for flag in flags:
-        _refuse_out_of_range(by_flag[flag], combined, _typed(flag))
-    for setting in by_flag.values():
+        _refuse_out_of_range(known[flag], combined, _typed(flag))
+    for setting in known.values():
         if (reason := setting.idle(combined)) and setting.flag in flags:
             raise _without_effect(_typed(setting.flag), setting, *reason)
         if reason and not setting.idle(recipe):
@@ -177,7 +178,7 @@ def refuse_without_effect(recipe: AnyRecipe, *, where: str = "the recipe") -> No
     Raises:
         RecipeError: it does; says what stands against it.
     """
-    for setting in _by_flag(type(recipe)).values():
+    for setting in by_flag(type(recipe)).values():
         if setting.of(recipe) not in (setting.default, ()) and (reason := setting.idle(recipe)):
             raise _without_effect(f"{where}: {setting.table}.{setting.name}", setting, *reason)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from firstsight.config import Recipe
 from firstsight.errors import RecipeError
-from firstsight.recipes import Setting, read_tables, settings, with_flags
+from firstsight.recipes import Setting, by_flag, read_tables, with_flags
 
 NOT_SEARCHED = {
     "seed": "A lucky seed is no skill",
@@ -98,8 +98,8 @@ def read_space(path: str | Path, recipe: Recipe) -> Space:
 
 def default_space(recipe: Recipe) -> Space:
     """η, m or P and K, the epochs, the width, and for triplets margin and selection: around what the recipe says."""
-    by_flag = _by_flag()
-    table = {flag: True for flag in DEFAULTS if by_flag[flag].idle(recipe) is None and by_flag[flag].of(recipe) != ()}
+    known = by_flag()
+    table = {flag: True for flag in DEFAULTS if known[flag].idle(recipe) is None and known[flag].of(recipe) != ()}
     if recipe.network.name == "mlp" or not recipe.training.augment:  # rows, or pictures that are taken as they are
         table.pop("augment", None)
     return space_from(table, recipe, where="the default search")
@@ -119,7 +119,7 @@ def space_from(table: Any, recipe: Recipe, *, where: str) -> Space:
         raise RecipeError(f"{where} says nothing to search.", hint="Write: learning_rate = { log = [1e-3, 1] }")
     found = {flag: _dimension(flag, asked, recipe, f"{where}: {flag}") for flag, asked in table.items()}
     for flag, dimension in found.items():
-        _refuse_idle(_by_flag()[flag], found, recipe, where)
+        _refuse_idle(by_flag()[flag], found, recipe, where)
         _refuse_values(dimension, found, recipe, where)
     return tuple(sorted(found.values(), key=lambda dimension: _depth(dimension.flag, found)))
 
@@ -127,7 +127,7 @@ def space_from(table: Any, recipe: Recipe, *, where: str) -> Space:
 def recipe_at(space: Space, recipe: Recipe, pick: Callable[[Dimension], Any]) -> Recipe:
     """The recipe with what `pick` picks in each dimension that has an effect beside those picked before."""
     for dimension in space:
-        if _by_flag()[dimension.flag].idle(recipe) is None:
+        if by_flag()[dimension.flag].idle(recipe) is None:
             recipe = with_flags(recipe, **{dimension.flag: pick(dimension)})
     return recipe
 
@@ -136,7 +136,7 @@ def at_recipe(space: Space, recipe: Recipe) -> dict[str, Any] | None:
     """What the recipe itself says in each dimension; None where it lies outside of one."""
     inside = {}
     for dimension in space:
-        setting = _by_flag()[dimension.flag]
+        setting = by_flag()[dimension.flag]
         if setting.idle(recipe) is None:
             inside[dimension.flag] = setting.of(recipe)
             if not dimension.holds(inside[dimension.flag]):
@@ -147,7 +147,7 @@ def at_recipe(space: Space, recipe: Recipe) -> dict[str, Any] | None:
 def corners(space: Space, recipe: Recipe, tables: tuple[str, ...]) -> Iterator[tuple[str, Recipe]]:
     """The recipe with one setting of these tables at an end of its dimension, and how that is typed."""
     for dimension in space:
-        setting = _by_flag()[dimension.flag]
+        setting = by_flag()[dimension.flag]
         if setting.table in tables and setting.idle(recipe) is None:
             for value in dimension.ends:
                 yield f"{dimension.flag} = {label(value)}", with_flags(recipe, **{dimension.flag: value})
@@ -166,13 +166,13 @@ def space_from_plain(plain: list[dict[str, Any]]) -> Space:
 
 
 def _dimension(flag: str, asked: Any, recipe: Recipe, where: str) -> Dimension:
-    if flag not in _by_flag():
-        near = difflib.get_close_matches(flag, _by_flag(), n=1)
+    if flag not in by_flag():
+        near = difflib.get_close_matches(flag, by_flag(), n=1)
         hint = f"Did you mean {near[0]}?" if near else "Its keys are flags of firstsight train, with _ for -."
         raise RecipeError(f"{where}: there is no such setting.", hint=hint)
     if flag in NOT_SEARCHED:
         raise RecipeError(f"{where} is not to be searched.", hint=f"{NOT_SEARCHED[flag]}: leave it out.")
-    setting = _by_flag()[flag]
+    setting = by_flag()[flag]
     if asked is True:
         if flag not in DEFAULTS:
             raise RecipeError(f"{where} has no range of its own.", hint="Give one: { range = [LOW, HIGH] }")
@@ -216,7 +216,10 @@ def _span(setting: Setting, ends: list[Any], where: str, *, log: bool) -> Span:
 def _choices(setting: Setting, values: list[Any], recipe: Recipe, where: str, *, times: bool) -> Choices:
     if times:
         values = [_times(setting.of(recipe), factor, where) for factor in values]
-    distinct = list(dict.fromkeys(_tupled(value) for value in values))
+    try:
+        distinct = list(dict.fromkeys(_tupled(value) for value in values))
+    except TypeError as error:  # a table, or a list of lists
+        raise RecipeError(f"{where} = {values} is no list of values.", hint="Write { choices = [A, B] }.") from error
     if len(distinct) < 2:
         raise RecipeError(f"{where} leaves no choice.", hint="Give two values that differ, or leave it out.")
     return Choices(setting.flag, tuple(distinct))
@@ -242,7 +245,7 @@ def _refuse_idle(setting: Setting, found: Mapping[str, Dimension], recipe: Recip
     """Refuse what has no effect, whatever else is picked."""
     for flag, values in setting.only.items():
         searched = found.get(flag)
-        possible = searched.ends if searched else (_by_flag()[flag].of(recipe),)
+        possible = searched.ends if searched else (by_flag()[flag].of(recipe),)
         if not set(values) & set(possible):
             typed = f"{flag} = {' or '.join(map(label, possible))}"
             raise RecipeError(f"{where}: {setting.flag} has no effect with {typed}.", hint="Leave it out.")
@@ -250,7 +253,7 @@ def _refuse_idle(setting: Setting, found: Mapping[str, Dimension], recipe: Recip
 
 def _refuse_values(dimension: Dimension, found: Mapping[str, Dimension], recipe: Recipe, where: str) -> None:
     """Refuse ends that the setting itself refuses, beside values of the others with which it has an effect."""
-    setting = _by_flag()[dimension.flag]
+    setting = by_flag()[dimension.flag]
     beside = {
         flag: next(value for value in found[flag].ends if value in values)
         for flag, values in setting.only.items()
@@ -266,11 +269,7 @@ def _refuse_values(dimension: Dimension, found: Mapping[str, Dimension], recipe:
 
 def _depth(flag: str, found: Mapping[str, Dimension]) -> int:
     """How many others must be picked before."""
-    return max((1 + _depth(other, found) for other in _by_flag()[flag].only if other in found), default=0)
-
-
-def _by_flag() -> dict[str, Setting]:
-    return {setting.flag: setting for setting in settings()}
+    return max((1 + _depth(other, found) for other in by_flag()[flag].only if other in found), default=0)
 
 
 def _around(factor: float, *, least: float = 0, whole: bool = False) -> Callable[[Any], Mapping[str, Any]]:

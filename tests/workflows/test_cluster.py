@@ -8,7 +8,7 @@ from pictures import write_identities
 from PIL import Image
 
 from firstsight.config import ModelConfig, Network, Preprocessing
-from firstsight.errors import DataError, GalleryError, StorageError
+from firstsight.errors import DataError, GalleryError, UserError
 from firstsight.models.folder import load_model, make_model
 from firstsight.models.registry import build_network
 from firstsight.workflows.cluster import cluster_pictures, write_clusters
@@ -32,7 +32,7 @@ def test_every_face_of_every_picture_finds_its_group(tmp_path: Path) -> None:
     assert top < 119 < bottom
     with Image.open(sheet) as opened:
         assert opened.size == (4 * 80, 80)
-    with pytest.raises(StorageError, match=r"groups is not empty. Name another --out."):
+    with pytest.raises(UserError, match=r"groups is not an empty folder. Name another --out."):
         write_clusters(found, tmp_path / "groups")
     for name in ("one.jpg", "2024/three.jpg", "broken.png"):
         (photos / name).unlink()

@@ -35,8 +35,10 @@ def cluster(
     Example: firstsight cluster holidays --model faces --out groups
     """
     from firstsight.cli.recognizer import load_named
-    from firstsight.workflows.cluster import cluster_pictures, write_clusters
+    from firstsight.workflows.cluster import cluster_pictures, require_empty, write_clusters
 
+    if out:
+        require_empty(out)
     loaded = load_named(model, device=device, align=align)
     with progress(quiet=json) as on_progress:
         found = cluster_pictures(loaded, folder, named=named, threshold=threshold, on_progress=on_progress)

@@ -59,8 +59,7 @@ def cluster(x_ND: Float[ndarray, "N D"], threshold: float) -> Int64[ndarray, "N"
     Raises:
         UserError: more than `MOST` pictures.
     """
-    if len(x_ND) > MOST:
-        raise UserError(f"{len(x_ND):,} pictures are too many for one clustering.", hint=f"Give {MOST:,} at most.")
+    refuse_many(len(x_ND))
     if len(x_ND) < 2:
         return np.zeros(len(x_ND), np.int64)
     from sklearn.cluster import AgglomerativeClustering
@@ -77,6 +76,12 @@ def cluster(x_ND: Float[ndarray, "N D"], threshold: float) -> Int64[ndarray, "N"
     rank_C[np.lexsort((first_C, -sizes_C))] = np.arange(len(sizes_C))
     ranked_N: ndarray = rank_C[found_N]
     return ranked_N
+
+
+def refuse_many(pictures: int) -> None:
+    """Raises UserError: more than `MOST`."""
+    if pictures > MOST:
+        raise UserError(f"{pictures:,} pictures are too many for one clustering.", hint=f"Give {MOST:,} at most.")
 
 
 def cluster_threshold(point: OperatingPoint, pictures: int) -> float:

@@ -20,8 +20,8 @@ from firstsight.data.align import usable_faces, warp
 from firstsight.data.cache import Skipped
 from firstsight.data.identities import find_pictures, open_pictures
 from firstsight.data.pictures import read_picture
-from firstsight.errors import Box, DataError, GalleryError, PictureError, StorageError
-from firstsight.evaluation.clusters import Agreement, agreement, cluster, cluster_threshold
+from firstsight.errors import Box, DataError, GalleryError, PictureError, StorageError, UserError
+from firstsight.evaluation.clusters import Agreement, agreement, cluster, cluster_threshold, refuse_many
 from firstsight.evaluation.embedded import embed
 from firstsight.models.folder import Model, require_embedding
 from firstsight.recognition.embed import crop, embed_pictures
@@ -119,12 +119,12 @@ def write_clusters(found: Clustered, out: Path) -> list[Path]:
     """Write `clusters.csv`, and a contact sheet for each cluster of several: `cluster-0001.jpg` is the largest.
 
     Raises:
-        StorageError: `out` holds something already, or cannot be written.
+        UserError: `out` holds something already.
+        StorageError: it cannot be written.
     """
+    require_empty(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise StorageError(f"{out} is not empty.", hint="Name another --out.")
         written = [out / LISTING]
         write_atomically(written[0], _listing(found).encode())
         members: list[list[Item]] = [[] for _ in found.sizes]
@@ -137,6 +137,12 @@ def write_clusters(found: Clustered, out: Path) -> list[Path]:
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}.", hint="Name another --out.") from error
     return written
+
+
+def require_empty(out: Path) -> None:
+    """Raises UserError: `out` is there, and no empty folder."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} is not an empty folder.", hint="Name another --out.")
 
 
 Looked = tuple[list[Item], Float[ndarray, "N D"], list[int], list[Skipped]]
@@ -170,6 +176,7 @@ def _every_face(model: Model, data: str, on_progress: OnProgress) -> Looked:
             else:
                 skipped.append(Skipped(str(path), "its embedding has no direction"))
         parts.append(x_BD[known_B])
+        refuse_many(len(items))  # not after hours of looking
     return items, torch.cat(parts).numpy(), [], skipped
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from firstsight.atomic import write_atomically
 from firstsight.config import Recipe
 from firstsight.errors import StorageError, UserError
-from firstsight.recipes import settings, write_recipe
+from firstsight.recipes import by_flag, write_recipe
 from firstsight.search import Space, default_space, read_space
 from firstsight.training.ranks import rank_count
 from firstsight.workflows.progress import OnProgress, silent
@@ -148,7 +148,7 @@ def conclude(folder: Path, plan: Plan) -> Tuned:
 
 def to_plain_value(recipe: Recipe, flag: str) -> Any:
     """What a recipe says under a flag, as plain data."""
-    value = next(setting.of(recipe) for setting in settings() if setting.flag == flag)
+    value = by_flag()[flag].of(recipe)
     return list(value) if isinstance(value, tuple) else value
 
 
