@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from firstsight.atomic import FRESH
 from firstsight.config import Preprocessing
 from firstsight.data import cache
 from firstsight.data.cache import Packed, packed_pictures, resolve_color
@@ -228,11 +229,11 @@ def test_old_caches_make_room(people: Path, monkeypatch: pytest.MonkeyPatch) -> 
         newest = max(cache_files(), key=lambda file: file.stat().st_mtime_ns)
         os.utime(newest, (time.time() - 1000 + age, time.time() - 1000 + age))
     assert pack(pictures)[1] == 0  # the oldest, used again
-    (cache_folder() / "killed.tmp").touch()
-    os.utime(cache_folder() / "killed.tmp", (0, 0))
+    (cache_folder() / f".killed{FRESH}").touch()
+    os.utime(cache_folder() / f".killed{FRESH}", (0, 0))
     monkeypatch.setattr(cache, "KEPT_BYTES", 6 * 3 * 8 * (8 + 24 + 32) + 1000)
     pack(pictures, replace(SMALL, height=32))
-    assert not (cache_folder() / "killed.tmp").exists()
+    assert not (cache_folder() / f".killed{FRESH}").exists()
     remade = [pack(pictures, replace(SMALL, height=height))[1] for height in (32, 24, 8, 16)]
     assert remade == [0, 0, 0, 6]
 

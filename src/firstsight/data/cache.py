@@ -13,7 +13,6 @@ import math
 import os
 import shutil
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from firstsight.atomic import FRESH, appearing_whole
 from firstsight.config import Preprocessing
 from firstsight.data.align import detector_version
 from firstsight.data.files import MemoryFiles
@@ -146,23 +146,16 @@ def _write(
     if shutil.disk_usage(path.parent).free < _empty(1, preprocessing).numel() * len(pictures) + _SPARE_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     skipped, checksum = [], 0
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".tmp", delete=False) as file:
-        try:
-            for index, row in enumerate(_decoded(pictures, preprocessing, on_progress)):
-                if isinstance(row, Skipped):
-                    skipped.append((index, row.reason))
-                else:
-                    pixels = row.numpy().tobytes()
-                    file.write(pixels)
-                    checksum = zlib.crc32(pixels, checksum)
-            trailer = json.dumps({"skipped": skipped, "crc32": checksum}).encode()
-            file.write(trailer + _ENDING.pack(len(trailer), _MAGIC))
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with appearing_whole(path) as fresh, fresh.open("wb") as file:
+        for index, row in enumerate(_decoded(pictures, preprocessing, on_progress)):
+            if isinstance(row, Skipped):
+                skipped.append((index, row.reason))
+            else:
+                pixels = row.numpy().tobytes()
+                file.write(pixels)
+                checksum = zlib.crc32(pixels, checksum)
+        trailer = json.dumps({"skipped": skipped, "crc32": checksum}).encode()
+        file.write(trailer + _ENDING.pack(len(trailer), _MAGIC))
     _prune(path)
 
 
@@ -256,6 +249,6 @@ def _prune(newest: Path) -> None:
             total += path.stat().st_size
             if total > KEPT_BYTES and path != newest:
                 path.unlink(missing_ok=True)
-        for path in newest.parent.glob("*.tmp"):
+        for path in newest.parent.glob(f".*{FRESH}"):
             if path.stat().st_mtime < time.time() - _DAY:
                 path.unlink(missing_ok=True)
