@@ -108,8 +108,9 @@ def trials_needed(target: float, *, confidence: float = 0.95) -> int:
 
 def _divergence(mean: float, p: float) -> float:
     """Kullback and Leibler's, of coins that show heads at the rates `mean` and `p`."""
-    parts = ((mean, p), (1 - mean, 1 - p))
-    return sum(math.inf if not q else share * math.log(share / q) for share, q in parts if share)
+    heads = mean and (mean * math.log(mean / p) if p else math.inf)
+    tails = mean < 1 and ((1 - mean) * math.log((1 - mean) / (1 - p)) if p < 1 else math.inf)
+    return heads + tails
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:

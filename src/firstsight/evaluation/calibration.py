@@ -7,7 +7,7 @@ draw of one picture an identity, every identity in turn. R ranks: the others fro
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -148,10 +148,7 @@ def genuine_spread(q_ND: Int8[Tensor, "N D"], labels: NDArray[np.int64]) -> floa
     """How far apart two distances of one identity to one of its templates are: the mean absolute difference, of the
     median identity. None where nobody has three pictures."""
     found = []
-    for label in np.unique(labels):
-        own = torch.from_numpy(np.flatnonzero(labels == label)[:PICTURES_OF_ONE])
-        if len(own) < 3:
-            continue
+    for own in _pictures_of_each(labels, 3):
         d_KK = template_distances(q_ND[own], q_ND[own])
         others_KO = d_KK[~torch.eye(len(own), dtype=torch.bool)].view(len(own), -1)
         gaps_KOO = (others_KO[:, :, None] - others_KO[:, None, :]).abs()
@@ -164,14 +161,19 @@ def count_distances(q_ND: Int8[Tensor, "N D"], labels: NDArray[np.int64], strang
     """How many pairs of one identity, and of two, lie how far apart. Of one identity the first pictures count."""
     same = np.zeros(round(FARTHEST / DISTANCE_STEP) + 1, np.int64)
     repeated = 0
-    for label in np.unique(labels):
-        own = torch.from_numpy(np.flatnonzero(labels == label)[:PICTURES_OF_ONE])
-        if len(own) > 1:
-            repeated += 1
-            first, second = torch.triu_indices(len(own), len(own), 1)
-            same += _binned(template_distances(q_ND[own], q_ND[own])[first, second].numpy())
+    for own in _pictures_of_each(labels, 2):
+        repeated += 1
+        first, second = torch.triu_indices(len(own), len(own), 1)
+        same += _binned(template_distances(q_ND[own], q_ND[own])[first, second].numpy())
     different = _binned(strangers.distance_SR.ravel())
     return Distances(same=tuple(same.tolist()), different=tuple(different.tolist()), repeated=repeated)
+
+
+def _pictures_of_each(labels: NDArray[np.int64], least: int) -> Iterator[Int64[Tensor, "K"]]:
+    """The first pictures of each identity that has `least` or more."""
+    found, count = np.unique(labels, return_counts=True)
+    for label in found[count >= least]:
+        yield torch.from_numpy(np.flatnonzero(labels == label)[:PICTURES_OF_ONE])
 
 
 def _binned(distances: NDArray[np.float32]) -> NDArray[np.int64]:
