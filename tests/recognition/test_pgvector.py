@@ -11,8 +11,8 @@ from tiny_models import pixel_model, random_templates
 from firstsight.config import OperatingPoint
 from firstsight.errors import GalleryError, OtherModel
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.opening import open_storage
 from firstsight.recognition.pgvector import make_hnsw
-from firstsight.recognition.storage import open_storage
 
 
 def test_a_server_without_pgvector_is_good_for_all_but_its_own_search(

@@ -20,8 +20,8 @@ def index(
 
     Example: firstsight gallery index --gallery postgresql://ada@db.example/faces
     """
+    from firstsight.recognition.opening import open_storage
     from firstsight.recognition.pgvector import make_hnsw
-    from firstsight.recognition.storage import open_storage
 
     with closing(open_storage(gallery)) as storage:
         recall = make_hnsw(storage)

@@ -24,6 +24,7 @@ from firstsight.recognition.forgetting import (
     leave_to_erase,
 )
 from firstsight.recognition.keys import unlock
+from firstsight.recognition.opening import open_storage
 from firstsight.recognition.rows import (
     Enrollment,
     NewTemplate,
@@ -40,7 +41,7 @@ from firstsight.recognition.rows import (
 from firstsight.recognition.schema import gallery, identities, operating_points
 from firstsight.recognition.sealing import Cipher, seal_all, sealed_from_server
 from firstsight.recognition.searcher import Searcher
-from firstsight.recognition.storage import Storage, open_storage
+from firstsight.recognition.storage import Storage
 from firstsight.recognition.terms import Terms
 
 # Made once: to make a statement takes longer than to run it.

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from firstsight.recognition.stored import what_is_stored
+from firstsight.recognition.kept import what_is_kept
 from firstsight.service import schemas
 from firstsight.service.state import service_of
 
@@ -16,7 +16,7 @@ def privacy(request: Request) -> dict[str, Any]:
     """What is kept about people, and for how long. No key is needed."""
     service = service_of(request)
     model = service.recognizer.model.config
-    held = what_is_stored(service.recognizer.gallery)
+    held = what_is_kept(service.recognizer.gallery)
     return {
         "faces": model.preprocessing.align == "faces",
         "embedding_size": model.network.embedding_size,

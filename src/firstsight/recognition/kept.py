@@ -13,7 +13,7 @@ from firstsight.recognition.schema import copies, ledger_state, probes, template
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class Kept:
     """Of those who are enrolled, and of those who are seen. Nothing in it tells who or how many they are.
 
     pictures: whether a picture is kept of anybody who is enrolled.
@@ -30,13 +30,13 @@ class Stored:
     copies: bool
 
 
-def what_is_stored(gallery: Gallery) -> Stored:
+def what_is_kept(gallery: Gallery) -> Kept:
     """What `gallery` keeps now."""
     pictures = sa.select(sa.exists().where(templates.c.picture.is_not(None)))
     latest = sa.select(sa.func.max(probes.c.erase_at)).where(probes.c.erase_at > naive(datetime.now(UTC)))
     with gallery.storage.reading() as connection:
         until: Any = connection.scalar(latest)
-        return Stored(
+        return Kept(
             pictures=bool(connection.scalar(pictures)),
             encrypted=state_of(connection).key_check is not None,
             retention_days=int(connection.scalar(sa.select(ledger_state.c.retention_days)) or 0),
