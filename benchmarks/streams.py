@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from firstsight.config import StreamRecipe
-from firstsight.data.streams import open_source
+from firstsight.data.sources import open_source
 from firstsight.evaluation.prequential import Prequential
 from firstsight.recipes import with_flags
 from firstsight.workflows.stream import stream

@@ -260,7 +260,8 @@ class Stream:
     task: Literal["classification", "regression"] = option("classification", "What to learn: classes, or numbers.")
     source: str = option("", "- for standard input; a file of CSV or JSON lines; or a folder of identity pictures.")
     follow: bool = option(False, "Go on waiting at the end of a file or folder that grows.")
-    target: str = option("", "Column to predict.")
+    model: str = option("", "Of pictures, the model whose embeddings are learned from: a name or folder, or glyphs.")
+    target: str = option("", "Column to predict; of pictures it is the identity.")
     features: tuple[str, ...] = option((), "Columns to predict from; without it all others of the first arrival.")
     id: str = option("", "Column that joins a label that comes late to its row.")
     waiting: int = option(10_000, "Rows kept for a label that comes late; the oldest is given up.", low=1)
@@ -413,8 +414,9 @@ class ModelConfig:
     """config.json of a model folder.
 
     `outputs` names what comes out: the classes or the target columns, nothing for an embedding. `columns` is there
-    where rows go in, and takes the place of `preprocessing`; `committee` that of `network`, after a stream. `identity`
-    is the SHA-256 of the weights and of all that decides what the network makes of an input: templates carry it.
+    where rows go in, and takes the place of `preprocessing`; `committee` that of `network`, after a stream, except
+    where pictures go in: then it takes the embeddings that `network` makes. `identity` is the SHA-256 of the weights
+    and of all that decides what the network makes of an input: templates carry it.
     `weights_sha256` is that of model.safetensors.
     `trained` says on what, and how well it did.
     """

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from firstsight.data.arrivals import Row, RowReader
-from firstsight.data.streams import Arrival, LineSource, PairSource, Source, open_source
+from firstsight.data.sources import open_source
+from firstsight.data.streams import Arrival, LineSource, PairSource, Source
 from firstsight.errors import DataError
 
 TABLE = "a,b,class\n1,2,yes\n3,4,no\n5,6,yes\n"
@@ -102,7 +103,9 @@ def test_a_broken_line_of_json_says_why(tmp_path: Path) -> None:
 
 
 def test_a_source_that_cannot_be_one_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nothing\.csv does not exist\. Give a file of CSV or JSON lines, or -"):
+    with pytest.raises(
+        DataError, match=r"nothing\.csv does not exist\. Give a file of CSV or JSON lines, a folder of pic"
+    ):
         open_source(str(tmp_path / "nothing.csv"))
     (tmp_path / "rows.csv").write_text("a,a\n1,2\n")
     with pytest.raises(DataError, match=r"two columns 'a'"):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from processes import Nursery
 from small_streams import ARRIVALS, STREAM, small_stream
 
 from firstsight.config import Data, Learner, Recipe
+from firstsight.data.streams import Arrival, PairSource
 from firstsight.errors import ModelError, UserError
 from firstsight.models.folder import load_model
+from firstsight.recipes import with_flags
 from firstsight.training.place import FILE, load_place
-from firstsight.workflows.stream import StreamRun, stream
+from firstsight.workflows import stream_place
+from firstsight.workflows.stream import stream
+from firstsight.workflows.stream_place import StreamRun
 from firstsight.workflows.train_run import train
 
 
@@ -59,6 +64,43 @@ def test_killed_again_and_again_it_still_gets_there(whole: StreamRun, children: 
     assert codes[0] == codes[1] == codes[2] == -signal.SIGKILL
     assert codes[-1] == 0
     assert_same(run, whole.folder)
+
+
+class Interrupted(Exception):
+    """Stands for a kill: nothing is written when it comes."""
+
+
+@pytest.mark.parametrize("drift", ["ignore", "restart"])
+@pytest.mark.parametrize("cut", [3, 61, 158, 203])
+def test_where_nothing_comes_it_is_saved_in_the_middle_of_a_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cut: int, drift: Any
+) -> None:
+    """Each arrival after a pause, so each is in a checkpoint at once; the outcome is that of a run without a pause."""
+    if drift != "ignore":
+        pytest.importorskip("river")
+    recipe = with_flags(STREAM, drift=drift)
+    expected = stream(small_stream(), recipe, out=tmp_path / "whole")
+    monkeypatch.setattr(stream_place, "IDLE", -1.0)
+
+    class Slow:
+        name = "slow"
+
+        def arrivals(self, after: Any) -> Iterator[Arrival | None]:
+            for arrival in PairSource(small_stream(), id="id").arrivals(after):
+                if cut < arrival.offset < cut + 5:
+                    yield None
+                yield arrival
+                if arrival.offset == cut + 5 and not after:
+                    raise Interrupted
+
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        stream(Slow(), recipe, out=run)
+    header, _ = load_place(run / "checkpoint")
+    assert header["session"]["arrivals"] == cut + 3
+    resumed = stream(Slow(), out=run, resume=True)
+    assert resumed.figures["drifts"] == expected.figures["drifts"]
+    assert_same(run, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

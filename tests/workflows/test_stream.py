@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from firstsight.config import Stream, StreamRecipe
-from firstsight.data.streams import Arrival, open_source
+from firstsight.data.sources import open_source
+from firstsight.data.streams import Arrival
 from firstsight.errors import DataError, ModelError, RecipeError
 from firstsight.models.folder import load_model
 from firstsight.recipes import with_flags

@@ -34,7 +34,8 @@ def evaluate(
 
     Example: firstsight evaluate --model runs/mine --data more-photos --out runs/mine/again
     """
-    from firstsight.cli.recognizer import DEFAULT_MODEL, load_named
+    from firstsight.cli.recognizer import load_named
+    from firstsight.models.folder import DEFAULT_MODEL
     from firstsight.workflows.evaluate_run import measure
     from firstsight.workflows.run_folder import refuse_to_replace
 

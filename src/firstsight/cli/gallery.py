@@ -203,8 +203,8 @@ def import_(
 
     Example: firstsight gallery import friends.jsonl
     """
-    from firstsight.cli.recognizer import DEFAULT_MODEL, open_gallery
-    from firstsight.models.folder import address, find_model, read_config
+    from firstsight.cli.recognizer import open_gallery
+    from firstsight.models.folder import DEFAULT_MODEL, address, find_model, read_config
     from firstsight.recognition.transfer import import_lines
 
     wanted = model if gallery else model or DEFAULT_MODEL

@@ -46,7 +46,7 @@ def predict(
 
 
 def _follow(model: str, data: str, device: str, out: Path | None) -> int:
-    from firstsight.data.streams import open_source
+    from firstsight.data.sources import open_source
     from firstsight.models.device import pick_device
     from firstsight.workflows.predict import NewestModel, predict_arrivals
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from firstsight.cli.options import Align, Seeing
 from firstsight.errors import UserError
 from firstsight.models.device import pick_device
-from firstsight.models.folder import Model, find_model, load_model, read_config, set_align
+from firstsight.models.folder import DEFAULT_MODEL, Model, find_model, load_model, read_config, set_align
 from firstsight.recognition.backup import remove_unused
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import Recognizer, default_gallery_path
-
-DEFAULT_MODEL = "glyphs"
 
 
 def load_named(model: str, *, device: str, align: Align = None) -> Model:

@@ -10,12 +10,13 @@ from rich.table import Table
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
-from firstsight.cli.options import GalleryUrl, Json, Model, with_recipe_flags
+from firstsight.cli.options import GalleryUrl, Json, with_recipe_flags
 from firstsight.config import StreamRecipe
 from firstsight.errors import UserError
 
 if TYPE_CHECKING:
-    from firstsight.workflows.stream import OnFigures, StreamRun
+    from firstsight.workflows.stream import OnFigures
+    from firstsight.workflows.stream_place import StreamRun
 
 
 @partial(with_recipe_flags, kind_of_recipe=StreamRecipe)
@@ -28,7 +29,6 @@ def stream(
         bool,
         Parameter(help="Learn from confirmed check-ins of a gallery, and move it to the new model if it is better."),
     ] = False,
-    model: Model = None,
     gallery: GalleryUrl = None,
     json: Json = False,
     **flags: Any,
@@ -36,7 +36,8 @@ def stream(
     """Learn from data as they arrive: each is predicted first, then learned.
 
     Beside the accuracy so far stands that of saying the last label again, which is hard to beat where labels come in
-    runs. Ctrl-C or SIGTERM end it with a checkpoint, the model and a report.
+    runs. Ctrl-C or SIGTERM end it with a checkpoint, the model and a report. Of pictures, NAME/*.jpg in a folder, the
+    embedding is learned from; it is the one of --model.
 
     With --from-ledger the arrivals are check-ins that an operator confirmed, with pictures kept. Exit code 3: the new
     model is not measurably better, and the gallery keeps the old one.
@@ -48,10 +49,11 @@ def stream(
 
     given = {flag: value for flag, value in flags.items() if value is not None}
     if from_ledger:
+        model = given.pop("model", None)
         _refuse_flags([*given, *(["resume"] if resume else [])])
         return _from_ledger(recipe, out, model, gallery, json)
-    if model or gallery:
-        raise UserError("--model and --gallery have no effect without --from-ledger.", hint="Leave them out.")
+    if gallery:
+        raise UserError("--gallery has no effect without --from-ledger.", hint="Leave it out.")
     if recipe is not None:
         begun = read_recipe(recipe, StreamRecipe)
     else:

@@ -129,9 +129,12 @@ class ZipFiles:
 
 
 def pictures_in_folder(root: Path) -> list[str]:
-    """Paths of the pictures below `root`, relative to it, unsorted. Hidden files and folders are left out."""
+    """Paths of the pictures below `root`, relative to it, unsorted. Hidden files and folders are left out, and folders
+    that go away meanwhile."""
 
     def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError) and Path(error.filename) != root:
+            return
         raise DataError(f"{error.filename} cannot be read: {error.strerror}.", hint="Check its permissions.")
 
     found = []

@@ -208,7 +208,7 @@ def find_pictures(path: str | Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise DataError(f"{path} does not exist.", hint="Give a picture or a folder of pictures.")
-    found = sorted(pictures_in_folder(source), key=_natural)
+    found = sorted(pictures_in_folder(source), key=natural)
     if not found:
         raise DataError(f"{path} holds no pictures.", hint="Give a picture or a folder of pictures.")
     return [source / name for name in found]
@@ -273,9 +273,9 @@ def _manifest_rows(source: Path, rows: "csv.DictReader[str]") -> list[tuple[str,
 
 
 def _labeled(source: Path, labeled: list[tuple[str, str, str]], files: Files) -> PictureSet:
-    names = sorted({label for label, _, _ in labeled}, key=_natural)
+    names = sorted({label for label, _, _ in labeled}, key=natural)
     number = {name: i for i, name in enumerate(names)}
-    ordered = sorted(labeled, key=lambda row: (number[row[0]], _natural(row[1])))
+    ordered = sorted(labeled, key=lambda row: (number[row[0]], natural(row[1])))
     return PictureSet(
         source=str(source),
         paths=tuple(path for _, path, _ in ordered),
@@ -291,7 +291,7 @@ def _every_nth(order: list[int], count: int) -> set[int]:
     return {order[i * len(order) // count] for i in range(count)}
 
 
-def _natural(text: str) -> tuple[list[tuple[int, str]], str]:
+def natural(text: str) -> tuple[list[tuple[int, str]], str]:
     """Sorts whole numbers by value (the shorter is the smaller), and texts that are then alike by themselves."""
     parts = [(part.lstrip("0"), i % 2) for i, part in enumerate(re.split(r"(\d+)", text))]
     return [(len(part) if is_number else 0, part) for part, is_number in parts], text

@@ -1,7 +1,7 @@
 """Data as they arrive: a source hands over one arrival after the other, and can be asked to go on after any of them.
 
 A source is one small Protocol, so that a message broker can be one. Files and standard input are `LineSource`, whatever
-Python has at hand is `PairSource`.
+Python has at hand is `PairSource`; folders of pictures are in filling.py, and sources.py opens what a user names.
 """
 
 import csv
@@ -14,7 +14,6 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from firstsight.errors import DataError
@@ -113,18 +112,6 @@ class PairSource:
         columns = x if isinstance(x, Mapping) else {f"x{i}": value for i, value in enumerate(() if x is None else x)}
         record = {**columns, LABEL: label}
         return record | {self._id: pair[2]} if self._id and len(pair) == 3 else record
-
-
-def open_source(path: str, *, follow: bool = False) -> Source:
-    """The source that a user means.
-
-    Raises:
-        DataError: there is none of that name, or it cannot be followed.
-    """
-    if path != "-" and not Path(path).is_file():
-        what = "is no file" if Path(path).exists() else "does not exist"
-        raise DataError(f"{path} {what}.", hint="Give a file of CSV or JSON lines, or - for standard input.")
-    return LineSource(path, follow=follow and path != "-")
 
 
 def _record(text: bytes, header: list[str] | None) -> dict[str, Any] | str:

@@ -75,3 +75,20 @@ class CommitteeNetwork(nn.Module):
         output_MBO = output_MBO + self.change_M[:-1, None, None] * self.no_change_O
         output_MBO = torch.cat([output_MBO, self.no_change_O.expand(1, len(row_BF), -1)])
         return torch.einsum("m,mbo->bo", self.weight_M, output_MBO)
+
+
+class PicturesCommittee(nn.Module):
+    """A committee whose rows are the embeddings of pictures, standardized as in the stream. D embedding."""
+
+    mean_D: Tensor
+    std_D: Tensor
+
+    def __init__(self, embedding: nn.Module, committee: CommitteeNetwork, size: int) -> None:
+        super().__init__()
+        self.embedding, self.committee = embedding, committee
+        self.register_buffer("mean_D", torch.zeros(size))
+        self.register_buffer("std_D", torch.ones(size))
+
+    def forward(self, x_BCHW: Float[Tensor, "B C H W"]) -> Float[Tensor, "B O"]:
+        scores_BO: Tensor = self.committee((self.embedding(x_BCHW) - self.mean_D) / self.std_D)
+        return scores_BO

@@ -22,6 +22,7 @@ from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.models.sface import published_weights
 from firstsight.recipes import checked, to_plain
 
+DEFAULT_MODEL = "glyphs"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 """The models that come with the package, each in a model folder by its name."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from firstsight.config import ModelConfig, Network, Preprocessing
 from firstsight.errors import RecipeError
-from firstsight.models.committee import CommitteeNetwork
+from firstsight.models.committee import CommitteeNetwork, PicturesCommittee
 from firstsight.models.conv import conv_trunk
 from firstsight.models.embedding import EmbeddingHead, UnitLength
 from firstsight.models.facenet import DESIGNS, inception_trunk
@@ -90,8 +90,12 @@ def build_network(config: ModelConfig, *, seed: int = 0) -> nn.Module:
     Raises:
         RecipeError: no network of that name, or none for such inputs.
     """
-    if config.committee:
+    if config.committee and config.columns:
         return CommitteeNetwork(config.committee, config.input_shape[0], len(config.outputs))
+    if config.committee:
+        size = config.network.embedding_size
+        embedding = build_network(replace(config, task="embedding", committee=None, outputs=()), seed=seed)
+        return PicturesCommittee(embedding, CommitteeNetwork(config.committee, size, len(config.outputs)), size)
     network = config.network
     if network.name not in NETWORKS:
         raise RecipeError(f"There is no network {network.name!r}.", hint=f"Known: {', '.join(NETWORKS)}.")

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from firstsight.errors import MissingExtra
 
 KEPT = 4_000
-"""Errors that the detector is built anew from at a checkpoint: river's own state is a pickle, and none is loaded."""
+"""Errors that the detector is built anew from at most: river's own state is a pickle, and none is loaded."""
 
 
 class DriftWatch:
     """Hears of a drift as soon as the newest errors differ from those before, and forgets those then.
 
-    At a checkpoint call `settle`: whoever goes on from there then finds the same drifts.
+    Whoever goes on from its `errors` finds the same drifts.
 
     Raises:
         MissingExtra: river is not installed.
@@ -39,16 +39,17 @@ class DriftWatch:
             self._errors.append(float(error))
             if self._detector.drift_detected:
                 worse |= self._detector.estimation > before
-                self._errors = self._errors[-int(self._detector.width) :]
+            if len(self._errors) >= 4 * KEPT:
+                self.load(self.errors[-min(KEPT, int(self._detector.width)) :])
         return worse
 
-    def settle(self) -> NDArray[np.float64]:
-        """Build the detector anew from the errors it still counts, at most the last 4,000, and give them."""
-        self.load(np.array(self._errors[-KEPT:]))
-        return np.array(self._errors)
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """What `load` builds the same detector from."""
+        return np.array(self._errors, np.float64)
 
     def load(self, errors: NDArray[np.float64]) -> None:
-        """Go on from what `settle` gave."""
+        """Go on from these errors."""
         self._detector, self._errors = self._kind(), errors.tolist()
         for error in self._errors:
             self._detector.update(error)

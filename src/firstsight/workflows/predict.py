@@ -17,11 +17,12 @@ from torch import Tensor
 from firstsight.atomic import write_atomically
 from firstsight.data.arrivals import RowReader
 from firstsight.data.files import ZipFiles, pictures_in_zip
+from firstsight.data.filling import PICTURE, FolderSource
 from firstsight.data.identities import find_pictures
 from firstsight.data.pictures import prepare, read_picture
 from firstsight.data.rows import Standardization
 from firstsight.data.streams import Offset, Source
-from firstsight.errors import DataError, ModelError, StorageError
+from firstsight.errors import DataError, FirstsightError, ModelError, StorageError
 from firstsight.models.folder import CONFIG, Model, find_model, load_model
 from firstsight.workflows.examples import outputs_of, read_idx_pictures, rows_as_inputs
 
@@ -44,12 +45,8 @@ def predict(model: Model, data: str) -> Predictions:
         ModelError: the model makes embeddings.
         DataError: missing or damaged data, or a column that the model needs is missing.
     """
+    _require_outputs(model)
     config = model.config
-    if config.task == "embedding":
-        raise ModelError(
-            f"The model {model.name} makes embeddings, not predictions.",
-            hint="Use: firstsight enroll NAME PICTURE, then firstsight identify PICTURE",
-        )
     names, inputs = _inputs(model, data)
     outputs_NO = outputs_of(model, inputs)
     classes = []
@@ -87,7 +84,7 @@ class NewestModel:
     """The model in a folder that a running stream writes anew now and then: at each look, its newest version.
 
     Raises:
-        ModelError: there is none yet, or it makes embeddings or takes pictures.
+        ModelError: there is none yet, or it makes embeddings.
     """
 
     def __init__(self, name: str, *, device: str = "cpu") -> None:
@@ -105,8 +102,7 @@ class NewestModel:
 
     def _load(self) -> Model:
         model = load_model(self._name, device=self._device)
-        if model.config.columns is None:
-            raise ModelError(f"The model {self._name} takes no rows.", hint="Leave out --follow.")
+        _require_outputs(model)
         return model
 
     def _version(self) -> tuple[int, int] | None:
@@ -119,29 +115,56 @@ class NewestModel:
 def predict_arrivals(
     newest: NewestModel, source: Source, *, on_refused: Callable[[Offset, str], None]
 ) -> Iterator[dict[str, Any]]:
-    """What the newest model says of each arrival, as it comes: `example`, its class and its score or its numbers, and
-    `model`, the identity of the version that said it."""
+    """What the newest model says of each arrival, as it comes: `example`, the number of a row or the path of a picture,
+    its class and its score or its numbers, and `model`, the identity of the version that said it.
+
+    Raises:
+        DataError: rows come, and the model takes pictures, or the other way round.
+    """
+    pictures = isinstance(source, FolderSource)
+    if pictures != (newest.now().config.columns is None):
+        takes, come = ("pictures", "rows") if not pictures else ("rows", "pictures")
+        raise DataError(f"The model takes {takes}, and {source.name} has {come}.", hint="Name other --data.")
     for arrival in source.arrivals(None):
         if arrival is None:
             continue
         model = newest.now()
         config = model.config
-        assert config.columns is not None
-        reader = RowReader("", classes=True, features=config.columns.features)
         try:
             if isinstance(arrival.record, str):
-                raise DataError(arrival.record)
-            row_1F = torch.tensor([reader.numbers(arrival.record)], dtype=torch.float64)
-        except DataError as error:
+                raise DataError(f"{arrival.record}.")
+            inputs = _picture(model, arrival.record[PICTURE]) if pictures else _row(model, arrival.record)
+        except FirstsightError as error:
             on_refused(arrival.offset, error.message)
             continue
-        output_O = outputs_of(model, Standardization(config.columns.mean, config.columns.std).apply(row_1F))[0].tolist()
+        output_O = outputs_of(model, inputs)[0].tolist()
         if config.task == "classification":
             best = max(range(len(output_O)), key=output_O.__getitem__)
             said: dict[str, Any] = {"class": config.outputs[best], "score": round(output_O[best], 6)}
         else:
             said = dict(zip(config.outputs, output_O, strict=True))
-        yield {"example": arrival.offset, **said, "model": model.identity}
+        example = arrival.record[PICTURE] if pictures else arrival.offset
+        yield {"example": example, **said, "model": model.identity}
+
+
+def _row(model: Model, record: dict[str, Any]) -> Tensor:
+    columns = model.config.columns
+    assert columns is not None
+    reader = RowReader("", classes=True, features=columns.features)
+    row_1F = torch.tensor([reader.numbers(record)], dtype=torch.float64)
+    return Standardization(columns.mean, columns.std).apply(row_1F)
+
+
+def _picture(model: Model, path: str) -> Tensor:
+    return prepare(read_picture(Path(path)), model.config.preprocessing, name=path)[None]
+
+
+def _require_outputs(model: Model) -> None:
+    if model.config.task == "embedding":
+        raise ModelError(
+            f"The model {model.name} makes embeddings, not predictions.",
+            hint="Use: firstsight enroll NAME PICTURE, then firstsight identify PICTURE",
+        )
 
 
 def _inputs(model: Model, data: str) -> tuple[list[str], Tensor]:

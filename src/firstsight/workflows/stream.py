@@ -1,60 +1,33 @@
 """Learning from data as they are made: the `stream` verb. Training never ends; it stops where the stream does."""
 
-import hashlib
-import json
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from threadpoolctl import threadpool_limits
 
-from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Columns, ModelConfig, StreamRecipe
-from firstsight.data.streams import LABEL, Arrival, PairSource, Source, open_source
+from firstsight.config import StreamRecipe
+from firstsight.data.filling import FolderSource
+from firstsight.data.sources import open_source
+from firstsight.data.streams import LABEL, PairSource, Source
 from firstsight.errors import RecipeError, StorageError, UserError
-from firstsight.evaluation import prequential
-from firstsight.evaluation.report import write_report
-from firstsight.models.committee import CommitteeNetwork
-from firstsight.models.folder import Model, make_model, save_model
-from firstsight.recipes import read_recipe, recipe_from, to_plain, with_flags, write_recipe
+from firstsight.models.folder import DEFAULT_MODEL, Model, address, load_model, require_embedding
+from firstsight.recipes import read_recipe, recipe_from, to_plain, with_flags
 from firstsight.training.loop import deferred_signals
-from firstsight.training.place import FILE, GrowingFile, load_place, save_place
+from firstsight.training.place import FILE
 from firstsight.workflows.run_folder import refuse_to_replace
+from firstsight.workflows.stream_pictures import EmbeddedPictures
+from firstsight.workflows.stream_place import Place, StreamRun
 from firstsight.workflows.stream_session import Session
 
 SHOWN = 0.2
 """Seconds between two looks at the figures."""
-GROWING = ("metrics.jsonl", "dead-letter.jsonl")
-LINES = 1_500
-"""Lines of metrics.jsonl that the report draws."""
+JOURNAL = "pictures.jsonl"
 
 OnFigures = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class StreamRun:
-    """What a stream gave so far. `figures` are prequential; `model` predicts the next arrivals, and is None where
-    nothing was learned yet. `folder` holds recipe.toml, metrics.jsonl, dead-letter.jsonl, checkpoint/, model/,
-    report.html and report.json, or is None.
-
-    `stopped`: by Ctrl-C or SIGTERM, before the stream ended.
-    """
-
-    folder: Path | None
-    recipe: StreamRecipe
-    model: Model | None
-    figures: dict[str, Any]
-    stopped: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """One flat dict."""
-        where = {} if self.folder is None else {"out": str(self.folder)}
-        return {**where, **self.figures, "stopped": self.stopped}
 
 
 def stream(
@@ -69,7 +42,8 @@ def stream(
     """Predict each arrival, then learn it, until the source ends or Ctrl-C or SIGTERM comes.
 
     Args:
-        source: any iterable of (x, L(x)) or (x, L(x), id); a file or `-`; or a `Source`. By default the recipe's.
+        source: any iterable of (x, L(x)) or (x, L(x), id); a file, a folder of pictures or `-`; or a `Source`. By
+            default the recipe's.
         recipe: a `StreamRecipe`, or the path of a TOML recipe; by default recipes/stream.toml.
         out: the folder to write; by default nothing is written, and nothing can be resumed.
         resume: go on from the checkpoint in `out`, by its recipe. After a kill the outcome is, bit for bit, that of a
@@ -93,8 +67,8 @@ def stream(
     """
     folder = None if out is None else Path(out)
     settled = _settle(recipe, source, folder, resume)
-    opened = _open(source, settled)
-    place = _Place(settled, folder, on_warning)
+    opened, embedder = _open(source, settled, folder)
+    place = Place(settled, folder, embedder, on_warning)
     try:
         with place.opened(resume) as session, threadpool_limits(1), deferred_signals() as interrupted:
             stopped = _learn(session, opened, place, interrupted, on_figures)
@@ -133,8 +107,10 @@ def _settle(recipe: StreamRecipe | str | Path | None, source: Any, folder: Path 
     recipe = recipe_from(to_plain(recipe), StreamRecipe)  # its ranges too
     if isinstance(source, str):
         recipe = with_flags(recipe, source=source)
-    elif source is not None and not isinstance(source, str) and not recipe.stream.target:
+    elif source is not None and not recipe.stream.target:
         recipe = replace(recipe, stream=replace(recipe.stream, target=LABEL))
+    if source is None or isinstance(source, str):
+        recipe = _of_pictures(recipe)
     if not recipe.stream.target:
         raise RecipeError("Which column is to be predicted?", hint="Add --target COLUMN.")
     if not recipe.learner.rates:
@@ -147,18 +123,41 @@ def _settle(recipe: StreamRecipe | str | Path | None, source: Any, folder: Path 
     return recipe
 
 
-def _open(source: Source | Iterable[Sequence[Any]] | str | None, recipe: StreamRecipe) -> Source:
-    if source is None or isinstance(source, str):
-        if not recipe.stream.source:
-            raise RecipeError("Where do arrivals come from?", hint="Add --source FILE, or --source - for a pipe.")
-        return open_source(recipe.stream.source, follow=recipe.stream.follow)
+def _of_pictures(recipe: StreamRecipe) -> StreamRecipe:
+    """Name the model and the target, where the source is a folder of pictures."""
+    options = recipe.stream
+    if options.source in ("", "-") or not Path(options.source).is_dir():
+        if options.model and (options.source == "-" or Path(options.source).is_file()):
+            raise RecipeError("--model has no effect where rows arrive.", hint="Leave it out.")
+        return recipe
+    if options.task == "regression":
+        raise RecipeError("Pictures have identities, not numbers.", hint="Leave out --task.")
+    settled = replace(options, model=address(options.model or DEFAULT_MODEL), target=options.target or "identity")
+    return replace(recipe, stream=settled)
+
+
+def _open(
+    source: Source | Iterable[Sequence[Any]] | str | None, recipe: StreamRecipe, folder: Path | None
+) -> tuple[Source, Model | None]:
+    """The source of rows, and the model that makes them of pictures."""
+    options = recipe.stream
     if isinstance(source, Source):
-        return source
-    return PairSource(source, id=recipe.stream.id)
+        return source, None
+    if source is not None and not isinstance(source, str):
+        return PairSource(source, id=options.id), None
+    if not options.source:
+        raise RecipeError("Where do arrivals come from?", hint="Add --source FILE, or --source - for a pipe.")
+    journal = None if folder is None else folder / JOURNAL
+    opened = open_source(options.source, follow=options.follow, journal=journal)
+    if not isinstance(opened, FolderSource):
+        return opened, None
+    embedder = load_model(options.model)
+    require_embedding(embedder)
+    return EmbeddedPictures(opened, embedder, options.target), embedder
 
 
 def _learn(
-    session: Session, source: Source, place: "_Place", interrupted: Callable[[], bool], on_figures: OnFigures
+    session: Session, source: Source, place: Place, interrupted: Callable[[], bool], on_figures: OnFigures
 ) -> bool:
     """Until the source ends (False), or a signal comes (True)."""
     latency = _seconds(place.recipe.stream.latency)
@@ -174,177 +173,19 @@ def _learn(
             waits_since = waits_since or time.monotonic()
             if time.monotonic() - waits_since >= latency:
                 session.flush()
-        if not session.pending:  # after a step
+        if not session.pending:
             waits_since = None
-            place.after_step(session)
+        if arrival is None or not session.pending:
+            place.look(session, idle=arrival is None)
             now = time.monotonic()
             if now - shown > SHOWN:
                 shown = now
                 on_figures(place.figures(session))
-        elif arrival is None and not latency and time.monotonic() - shown > SHOWN:
-            shown = time.monotonic()
-            on_figures(place.figures(session))
         if interrupted():
             session.flush()
             return True
     session.flush()
     return False
-
-
-class _Place:
-    """What a stream leaves in its folder, and when; without a folder only its figures."""
-
-    def __init__(self, recipe: StreamRecipe, folder: Path | None, on_warning: Callable[[str], None]) -> None:
-        self.recipe, self.folder = recipe, folder
-        self._on_warning = on_warning
-        self._metrics: GrowingFile | None = None
-        self._dead: GrowingFile | None = None
-        self._began = time.monotonic()
-        self._arrivals_before = 0
-        self._saved = 0
-        self._lines = 0
-        self._warned = 0
-
-    @contextmanager
-    def opened(self, resume: bool) -> Iterator[Session]:
-        """The session, begun or resumed, with its files open."""
-        session = Session(self.recipe, self._refuse)
-        with ExitStack() as files:
-            if self.folder is not None:
-                self._open_files(self.folder, self._load(session) if resume else {}, files)
-            self._saved = self._arrivals_before = session.arrivals
-            self._lines = session.figures.rows // self.recipe.stream.window
-            self._began = time.monotonic()
-            yield session
-
-    def _load(self, session: Session) -> dict[str, int]:
-        """Bring the session to where the checkpoint is; give the lengths that the files had there."""
-        assert self.folder is not None
-        header, arrays = load_place(self.folder / "checkpoint")
-        if header["key"] != _key(self.recipe):
-            raise UserError(
-                f"The stream in {self.folder} was begun with another recipe.",
-                hint=f"Go on with its own: firstsight stream --resume --out {shlex.quote(str(self.folder))}",
-            )
-        session.load(header["session"], arrays)
-        lengths: dict[str, int] = header["lengths"]
-        return lengths
-
-    def _open_files(self, folder: Path, lengths: dict[str, int], files: ExitStack) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("recipe.toml", "model", "report.html", "report.json"):
-            remove_leftovers(folder / name)
-        write_atomically(folder / "recipe.toml", write_recipe(self.recipe).encode())
-        self._metrics, self._dead = (
-            files.enter_context(closing(GrowingFile(folder / name, lengths.get(name, 0)))) for name in GROWING
-        )
-
-    def after_step(self, session: Session) -> None:
-        """A line of metrics for each window, and a checkpoint where one is due."""
-        lines = session.figures.rows // self.recipe.stream.window
-        if lines > self._lines and self._metrics is not None:
-            self._lines = lines
-            self._metrics.add(_counted(session))
-            self._metrics.show()
-        if session.arrivals - self._saved >= self.recipe.stream.checkpoint_every:
-            self.save(session)
-
-    def save(self, session: Session) -> Model | None:
-        """Write a checkpoint, then the model as it is now."""
-        self._saved = session.arrivals
-        session.keep_good()
-        header, arrays = session.state()  # also without a folder: a drift is found alike
-        if self.folder is None or self._metrics is None or self._dead is None:
-            return None
-        files = (self._metrics, self._dead)
-        lengths = {name: file.settle() for name, file in zip(GROWING, files, strict=True)}
-        whole = {"session": header, "lengths": lengths, "key": _key(self.recipe)}
-        save_place(self.folder / "checkpoint", whole, arrays)
-        model = _model_of(session, self.recipe, str(self.folder))
-        return model if model is None else save_model(model, self.folder / "model")
-
-    def finish(self, session: Session, source: str, stopped: bool) -> StreamRun:
-        figures = self.figures(session)
-        model = self.save(session)
-        if model is None:
-            model = _model_of(session, self.recipe, "the stream")
-        run = StreamRun(self.folder, self.recipe, model, figures, stopped)
-        if self.folder is not None:
-            self._report(run, source)
-        return run
-
-    def figures(self, session: Session) -> dict[str, Any]:
-        """Those of the session, and how fast it goes."""
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        return _counted(session) | {"rows_per_second": round((session.arrivals - self._arrivals_before) / seconds, 1)}
-
-    def warn_of_drift(self, session: Session) -> int:
-        answer = {"warn": "nothing was done", "faster": "the rates were raised", "restart": "weights went back"}
-        self._on_warning(f"Drift at arrival {session.arrivals:,}: {answer[self.recipe.stream.drift]}.")
-        return session.drifts
-
-    def _refuse(self, reason: str, arrival: Arrival) -> None:
-        """Into the dead-letter file; the first few are said aloud."""
-        raw = arrival.raw.decode("utf-8", "replace") if arrival.raw else arrival.record
-        if self._dead is not None:
-            self._dead.add(
-                {"offset": arrival.offset, "reason": reason, "record": json.loads(json.dumps(raw, default=str))}
-            )
-            self._dead.show()
-        self._warned += 1
-        if self._warned <= 3:
-            self._on_warning(f"Refused, at {arrival.offset}: {reason}")
-
-    def _report(self, run: StreamRun, source: str) -> None:
-        assert self.folder is not None
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
-        shown = lines[:: -(-len(lines) // LINES) or 1]
-        ended = "It was stopped, and can be resumed." if run.stopped else "The stream ended."
-        write_report(
-            self.folder,
-            title=f"firstsight stream: {self.folder.name}",
-            summary=f"Learned from {source}, each arrival predicted before it was learned. {ended}",
-            headlines=prequential.headlines(run.figures),
-            tables=[prequential.table(run.figures)],
-            sections=[prequential.curve_section(shown)],
-            data=run.to_json(),
-        )
-
-
-def _counted(session: Session) -> dict[str, Any]:
-    """The figures that a replay would have too."""
-    return {
-        **session.figures.figures(), "arrivals": session.arrivals, "refused": session.refused,
-        "waiting": len(session.waiting), "drifts": session.drifts,
-    }  # fmt: skip
-
-
-def _model_of(session: Session, recipe: StreamRecipe, name: str) -> Model | None:
-    """The model that predicts the next arrivals; None before anything was learned."""
-    if session.learner is None or not session.learner.examples:
-        return None
-    committee, buffers = session.learner.for_model()
-    mean_F, std_F = session.learner.context.standard.moments
-    columns = Columns(features=session.reader.features, mean=tuple(mean_F.tolist()), std=tuple(std_F.tolist()))
-    outputs = tuple(session.names)
-    if not session.classes:
-        mean, std = session.numbers.moments
-        columns = replace(columns, target_mean=tuple(mean.tolist()), target_std=tuple(std.tolist()))
-        outputs = (recipe.stream.target,)
-        buffers["no_change_O"] = (session.last - mean) / std
-    trained = {"data": recipe.stream.source, "examples": session.learner.examples, "arrivals": session.arrivals}
-    config = ModelConfig(
-        task=recipe.stream.task, columns=columns, committee=committee, outputs=outputs, trained=trained
-    )
-    network = CommitteeNetwork(committee, len(columns.features), len(outputs))
-    network.load_state_dict({name: torch.tensor(array, dtype=torch.float32) for name, array in buffers.items()})
-    return make_model(network, config, name=name)
-
-
-def _key(recipe: StreamRecipe) -> str:
-    """What a stream must have in common with its checkpoint; where it comes from may have moved."""
-    moved = replace(recipe, stream=replace(recipe.stream, source="", follow=False))
-    return hashlib.sha256(json.dumps(to_plain(moved), sort_keys=True).encode()).hexdigest()
 
 
 def _seconds(text: str) -> float:

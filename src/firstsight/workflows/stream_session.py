@@ -234,21 +234,20 @@ class Session:
             self.learner.restore(self.good)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
-        """All that the rest of the stream depends on, after a step: plain values, and arrays."""
+        """All that the rest of the stream depends on: plain values, and arrays."""
         arrays: Arrays = {"figures.sums": self.figures.sums, "figures.recent": self.figures.recent}
         arrays |= {f"numbers.{name}": value for name, value in vars(self.numbers).items()}
         if self.learner is not None:
             arrays |= {f"learner.{name}": value for name, value in self.learner.arrays().items()}
-        if self.waiting:
-            arrays |= {f"waiting.{name}": array for name, array in _joined([*self.waiting.values()])._asdict().items()}
         if self.watch is not None:
-            arrays["drift.errors"] = self.watch.settle()
+            arrays["drift.errors"] = self.watch.errors
         arrays |= {f"good.{name}": value for name, value in self.good.items()}
+        arrays |= _packed("waiting", [*self.waiting.values()]) | _packed("late", [row for row, _ in self._late])
         header = {
             "offset": self.offset, "arrivals": self.arrivals, "refused": self.refused, "drifts": self.drifts,
             "features": self.reader.features, "names": self.names, "rows": self.figures.rows,
-            "last": None if math.isnan(self.last) else self.last,
-            "waiting": [[id, row.x_BI.shape[1], row.mixed_BO.shape[1]] for id, row in self.waiting.items()],
+            "last": None if math.isnan(self.last) else self.last, "waiting": [*self.waiting],
+            "step": [self._rows, self._known, self._own, self._labels, [label for _, label in self._late]],
         }  # fmt: skip
         return header, arrays
 
@@ -266,11 +265,10 @@ class Session:
         if learned:
             self.learner = self._begun(learned["last_MKO"].shape[2])
             self.learner.load(learned)
-        if header["waiting"]:
-            waiting = _Said(**_part(arrays, "waiting"))
-            for place, (id, inputs, outputs) in enumerate(header["waiting"]):
-                row = waiting.rows([place])
-                self.waiting[id] = row._replace(x_BI=row.x_BI[:, :inputs], mixed_BO=row.mixed_BO[:, :outputs])
+        self.waiting = dict(zip(header["waiting"], _unpacked(_part(arrays, "waiting")), strict=True))
+        rows, self._known, self._own, self._labels, late = header["step"]
+        self._rows = [Row(*row) for row in rows]
+        self._late = [*zip(_unpacked(_part(arrays, "late")), late, strict=True)]
         if self.watch is not None:
             self.watch.load(arrays["drift.errors"])
         self.good = _part(arrays, "good")
@@ -292,6 +290,26 @@ def _examples(said: _Said | None, own: list[int | None], late: list[_Said]) -> _
 def _joined(parts: list[_Said]) -> _Said:
     """Rows under each other; those from before there were so many outputs are filled up."""
     return _Said._make(np.concatenate(_as_wide(arrays)) for arrays in zip(*parts, strict=True))
+
+
+def _packed(part: str, rows: list[_Said]) -> Arrays:
+    """One array for each field, and how wide each row is."""
+    if not rows:
+        return {}
+    widths = np.array([[row.x_BI.shape[1], row.mixed_BO.shape[1]] for row in rows])
+    return {f"{part}.{name}": array for name, array in _joined(rows)._asdict().items()} | {f"{part}.widths": widths}
+
+
+def _unpacked(packed: Arrays) -> list[_Said]:
+    """The rows again, one by one."""
+    if not packed:
+        return []
+    whole = _Said(**{name: array for name, array in packed.items() if name != "widths"})
+    found = []
+    for i, (inputs, outputs) in enumerate(packed["widths"].tolist()):
+        row = whole.rows([i])
+        found.append(row._replace(x_BI=row.x_BI[:, :inputs], mixed_BO=row.mixed_BO[:, :outputs]))
+    return found
 
 
 def _as_wide(arrays: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
