@@ -34,7 +34,7 @@ from firstsight.evaluation.identification import Draw, TemplateSpace, draws, rec
 from firstsight.evaluation.pairs import picture_pairs
 from firstsight.functional.curves import auc, roc, val_at_far
 from firstsight.functional.quantize import quantize
-from firstsight.functional.scan import multiplies_int8
+from firstsight.functional.scan import product_of
 from firstsight.models.folder import Model
 from firstsight.recognition.gallery import Gallery
 
@@ -95,7 +95,7 @@ def measure(path: Path, identities: int, probes: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"load": timed(lambda: gallery.search(q_MD[:1]))[1]}
         for q_D in q_MD[:10]:
             gallery.search(q_D[None])
-        figures |= {"peak_mb": resident("VmHWM") - before, "int8": multiplies_int8(D)}
+        figures |= {"peak_mb": resident("VmHWM") - before, "product": product_of(1, D)}
         times, names = turns(gallery, q_MD, faiss_search(identities))
     figures["agrees"] = int(sum(a == b for a, b in zip(names, brute_force(q_MD, identities), strict=True)))
     return figures | {"times": times, "machine_load": os.getloadavg()[0]}
@@ -149,7 +149,7 @@ def table(figures: dict[str, Any], identities: int, probes: int) -> str:
     load = np.array(figures["load"]) / 1e3
     lines = [
         f"{identities:,} identities x {D}, one thread, load of the machine {figures['machine_load']:.1f}, "
-        f"templates multiplied as {'int8' if figures['int8'] else 'fp32'}",
+        f"templates multiplied as {figures['product']}",
         "",
         "| what | by the clock | processor |",
         "|---|---:|---:|",

@@ -13,12 +13,14 @@ from firstsight.functional import scan
 
 SIZE = 128
 works = scan.multiplies_int8.__wrapped__  # not cached
+rounds = scan.rounds_to_bf16.__wrapped__
 
 
 @pytest.fixture(params=["int8", "fp32"], scope="module")
 def product(request: pytest.FixtureRequest) -> Iterator[str]:
-    """int8 where this machine has it."""
+    """int8 where this machine has it. Nothing is rounded."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "rounds_to_bf16", lambda size: False)
         if request.param == "fp32":
             patch.setattr(scan, "multiplies_int8", lambda size: False)
         yield request.param
@@ -69,6 +71,35 @@ def test_probes_however_they_lie_in_memory(product: str, how: str) -> None:
     np.testing.assert_array_equal(scored(q_MD, wide, torch.ones(64)), (q_MD.long() @ wide.long().T).numpy())
 
 
+@pytest.fixture
+def rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not rounds(SIZE):
+        pytest.skip("a processor without AVX2")
+    monkeypatch.setattr(scan, "multiplies_int8", lambda size: False)
+    monkeypatch.setattr(scan, "rounds_to_bf16", lambda size: True)
+
+
+@pytest.mark.parametrize(("M", "N"), [(1, 1), (1, 300), (2, 67), (3, 6), (4, 301)])
+@pytest.mark.parametrize("D", [64, 128, 192, 1024])
+def test_a_rounded_score_is_off_by_no_more_than_is_said(rounding: None, M: int, N: int, D: int) -> None:
+    generator = np.random.default_rng(D + N)
+    q, r = (generator.integers(-128, 128, (rows, D)).astype(np.int8) for rows in (M, N))
+    exact = q.astype(np.float64) @ r.T.astype(np.float64)
+    held = torch.empty(N, D, dtype=torch.int8).copy_(torch.from_numpy(r))
+    found = scored(torch.from_numpy(q), held, torch.from_numpy(1 / np.linalg.norm(r, axis=1)).float())
+    off = np.abs(found - exact / np.linalg.norm(r, axis=1)) / np.linalg.norm(q.astype(float), axis=1)[:, None]
+    assert off.max() <= scan.most_rounded(M, D) + (D + 8) * 2.0**-23
+    assert scan.most_rounded(5, D) == 0
+
+
+def test_templates_that_lie_askew_are_turned_to_fp32(rounding: None) -> None:
+    """What reads sixteen at a time would end the process."""
+    room = torch.randint(-128, 128, (70 * SIZE + 7,), dtype=torch.int8)
+    for q_ND in (room[1 : 69 * SIZE + 1].view(69, SIZE), room[: 70 * SIZE].view(70, SIZE)[::2]):
+        expected = q_ND[:2].long() @ q_ND.long().T
+        np.testing.assert_array_equal(scored(q_ND[:2], q_ND, torch.ones(len(q_ND))), expected.numpy())
+
+
 def has_vnni() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_vnni"))
 
@@ -77,6 +108,23 @@ def has_vnni() -> bool:
 def test_this_torch_multiplies_int8() -> None:
     """If this fails, `torch._int_mm` is gone or wrong: searches are right still, and four times slower."""
     assert works(SIZE)
+
+
+@pytest.mark.skipif(not torch.cpu.get_capabilities().get("avx2"), reason="a processor without AVX2")
+def test_this_torch_rounds_to_bf16() -> None:
+    """If this fails, `torch._weight_int8pack_mm` is gone or wrong: searches are right still, and three times slower."""
+    assert rounds(SIZE)
+    assert not any(map(rounds, (0, 1, 8, 100, 129)))
+
+
+@pytest.mark.parametrize("share", [0, 2.0**-7, -1, np.nan])
+def test_a_product_that_rounds_too_much_is_done_without(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(x_MD: torch.Tensor, q_ND: torch.Tensor, one_N: torch.Tensor) -> torch.Tensor:
+        return (x_MD.double() @ q_ND.double().T * (1 + share)).float()
+
+    monkeypatch.setattr(torch, "_weight_int8pack_mm", wrong)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert rounds(SIZE) is (share == 0)
 
 
 def absent(patch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,14 @@ from firstsight.recognition.index import Index
 Rows = list[tuple[int, list[int]]]
 
 
-@pytest.fixture(params=["int8", "fp32"], scope="module", autouse=True)
+@pytest.fixture(params=["int8", "bf16", "fp32"], scope="module", autouse=True)
 def product(request: pytest.FixtureRequest) -> Iterator[str]:
-    """What multiplies templates: int8 as they are, where this machine can, or turned to fp32."""
+    """What multiplies templates: int8 as they are, or rounded to bf16, where this machine can; or turned to fp32."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "fp32":
+        if request.param != "int8":
             patch.setattr(scan, "multiplies_int8", lambda size: False)
+        if request.param != "bf16":
+            patch.setattr(scan, "rounds_to_bf16", lambda size: False)
         yield request.param
 
 
@@ -80,6 +82,23 @@ def test_near_ties_are_told_apart_at_any_length(size: int) -> None:
     index.add(torch.arange(300), torch.from_numpy(templates))
     expected = brute_force(probe, list(enumerate(templates.tolist())), 5)
     assert index.search(torch.from_numpy(probe)[None], 5) == [expected]
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+def test_who_is_near_by_a_hair_is_told_from_who_is_nearer(probes: int) -> None:
+    """A crowd around each probe, closer to one another than a rounded score can tell."""
+    generator = np.random.default_rng(probes)
+    center = generator.normal(size=(probes, 1, 64))
+    crowd = (center + 0.05 * generator.normal(size=(probes, 2_000, 64))).reshape(-1, 64)
+    templates = np.round(60 * crowd / np.abs(crowd).max(1, keepdims=True) + generator.integers(-2, 3, crowd.shape))
+    seen = np.round(50 * center[:, 0] / np.abs(center[:, 0]).max(1, keepdims=True)).astype(np.int8)
+    rows = templates.astype(np.int8)
+    index = Index()
+    index.add(torch.arange(len(rows)), torch.from_numpy(rows))
+    for probe, found in zip(seen, index.search(torch.from_numpy(seen), 4), strict=True):
+        dots = (rows.astype(np.int64) @ probe.astype(np.int64)) / np.linalg.norm(rows.astype(np.float64), axis=1)
+        few = sorted(np.argsort(-dots)[:20].tolist())
+        assert found == brute_force(probe, [(i, rows[i].tolist()) for i in few], 4)
 
 
 def test_templates_of_one_direction_are_equals_whatever_their_length() -> None:
@@ -172,7 +191,8 @@ def test_growth_search_and_forgetting_take_no_second_copy(product: str) -> None:
         "import torch; from pathlib import Path\n"
         "from firstsight.functional import scan\n"
         "from firstsight.recognition.index import Index\n"
-        f"if {product!r} == 'fp32': scan.multiplies_int8 = lambda size: False\n"
+        f"if {product!r} != 'int8': scan.multiplies_int8 = lambda size: False\n"
+        f"if {product!r} != 'bf16': scan.rounds_to_bf16 = lambda size: False\n"
         "torch.set_num_threads(1)\n"
         "status = Path('/proc/self/status')\n"
         "def peak(): return 1024 * int(status.read_text().split('VmHWM:')[1].split()[0])\n"

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int8, Int64
 from torch import Tensor
 
 from firstsight.functional.quantize import paired_distances
-from firstsight.functional.scan import template_scores
+from firstsight.functional.scan import most_rounded, template_scores
 
 _SEGMENT = 1 << 23  # bytes of templates allocated at a time; never moved, so growth neither copies nor leaves traces
 _BLOCK = 8192  # templates moved or compared at a time
@@ -88,7 +88,8 @@ class Index:
             scores_MSS = self._scores(block_MD)
             highest_MS = scores_MSS.amax(2)
             # Bounds twice the error of a dot product of D terms, its scaling, and the rounding of a distance.
-            slack_M = (self.size + 8) * 2.0**-22 * block_MD.float().square().sum(1).sqrt()
+            share = (self.size + 8) * 2.0**-22 + 2 * most_rounded(len(block_MD), self.size)
+            slack_M = share * block_MD.float().square().sum(1).sqrt()
             floor_M = self._kth_identity(scores_MSS, highest_MS, k) - slack_M
             nearest += self._rank(block_MD, *_reaching(scores_MSS, highest_MS, floor_M), k)
         return nearest
