@@ -24,6 +24,26 @@ def test_json_ends_with_one_object(type: Type, table: Path) -> None:
     assert found["rows_per_second"] > 0
 
 
+def test_a_pipe_is_a_source(type: Type, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with table.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        answer = type("stream", "--source", "-", "--target", "which", "--out", tmp_path / "run", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["rows"] == 400
+    (tmp_path / "asked.jsonl").write_text('{"a": 6, "b": 1}\n{"a": 0, "b": 1}\n')
+    with (tmp_path / "asked.jsonl").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        said = type("predict", "--follow", "--model", tmp_path / "run", "--data", "-")
+    assert [json.loads(line)["class"] for line in said.out.splitlines()] == ["yes", "no"]
+
+
+def test_a_folder_of_pictures_is_a_source(type: Type, photos: Path, trained: Path, tmp_path: Path) -> None:
+    answer = type("stream", "--source", photos, "--model", trained, "--out", tmp_path / "run", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["rows"] == 60
+    assert type("predict", "--model", tmp_path / "run", "--data", photos / "p0").out.count("\n") == 6
+
+
 def test_a_run_is_shown_resumed_and_used(type: Type, table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shown = type("stream", "--source", table, "--target", "which", "--out", run, "--window", 100)

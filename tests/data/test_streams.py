@@ -1,5 +1,6 @@
 """Sources of arrivals: every record once, in order, from any place on, and nothing before it is whole."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -11,7 +12,7 @@ import pytest
 
 from firstsight.data.arrivals import Row, RowReader
 from firstsight.data.sources import open_source
-from firstsight.data.streams import Arrival, LineSource, PairSource, Source
+from firstsight.data.streams import CHUNK, Arrival, LineSource, PairSource, Source
 from firstsight.errors import DataError
 
 TABLE = "a,b,class\n1,2,yes\n3,4,no\n5,6,yes\n"
@@ -51,6 +52,28 @@ def test_standard_input_is_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
         os.write(writing, TABLE.encode()[:-1])
         os.close(writing)
         assert [arrival.record for arrival in arrivals if arrival] == RECORDS
+
+
+def test_who_learns_slowly_slows_its_source_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pipe that could give for ever, two chunks are read ahead at most: then it is full, and its writer waits."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def write_all() -> int:
+        written = 0
+        with contextlib.suppress(BlockingIOError):
+            while written < 1 << 26:
+                written += os.write(writing, b'{"a": 1, "class": "yes"}\n' * 100)
+        return written
+
+    with io.TextIOWrapper(io.FileIO(reading)) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        arrivals = open_source("-").arrivals(None)
+        held = write_all()
+        assert next(arrival for arrival in arrivals if arrival).record == {"a": 1, "class": "yes"}
+        assert write_all() <= 2 * CHUNK
+        assert held <= 1 << 21
+        os.close(writing)
 
 
 def test_a_file_that_grows_is_followed_line_by_line(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def main() -> None:
     """The entry point. Exit code 0 yes, 1 a failure, 2 a user's mistake, 3 an honest no, 130 interrupted."""
     tokens = [token for token in sys.argv[1:] if token != "--debug"]
     debug = len(tokens) < len(sys.argv) - 1
+    tokens = _with_pipes(tokens)
     try:
         code = make_app(next(iter(tokens), ""))(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
@@ -102,6 +103,17 @@ def main() -> None:
             raise
         code = _say(f"firstsight failed: {type(error).__name__}: {error}", "Add --debug for the details.", 1)
     sys.exit(code or 0)
+
+
+def _with_pipes(tokens: list[str]) -> list[str]:
+    """`--source -` as `--source=-`: cyclopts takes a lone hyphen for a flag."""
+    joined: list[str] = []
+    for token in tokens:
+        if token == "-" and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += "=-"
+        else:
+            joined.append(token)
+    return joined
 
 
 def _no_such_verb(word: str) -> UserError:

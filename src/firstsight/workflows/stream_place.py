@@ -66,7 +66,7 @@ class Place:
         self._arrivals_before = 0
         self._saved = self._settled = 0
         self._saved_at = time.monotonic()
-        self._lines = 0
+        self._lines = self._measured = 0
         self._warned = 0
 
     @contextmanager
@@ -78,6 +78,7 @@ class Place:
                 self._open_files(self.folder, self._load(session) if resume else {}, files)
             self._saved = self._arrivals_before = session.arrivals
             self._settled = session.arrivals // self.recipe.stream.checkpoint_every
+            self._measured = session.figures.rows
             self._lines = session.figures.rows // self.recipe.stream.window
             self._began = time.monotonic()
             yield session
@@ -112,9 +113,7 @@ class Place:
         lines = session.figures.rows // self.recipe.stream.window
         if lines > self._lines:
             self._lines = lines
-            if self._metrics is not None:
-                self._metrics.add(_counted(session))
-                self._metrics.show()
+            self._measure(session)
         due = not session.pending and session.arrivals // self.recipe.stream.checkpoint_every > self._settled
         if due:
             self._settled = session.arrivals // self.recipe.stream.checkpoint_every
@@ -122,6 +121,12 @@ class Place:
         waited = time.monotonic() - self._saved_at > (IDLE if idle else BUSY)
         if self.folder is not None and (due or (waited and session.arrivals > self._saved)):
             self.save(session)
+
+    def _measure(self, session: Session) -> None:
+        self._measured = session.figures.rows
+        if self._metrics is not None:
+            self._metrics.add(_counted(session))
+            self._metrics.show()
 
     def save(self, session: Session) -> Model | None:
         """Write a checkpoint, then the model as it is now."""
@@ -138,6 +143,8 @@ class Place:
 
     def finish(self, session: Session, source: str, stopped: bool) -> StreamRun:
         figures = self.figures(session)
+        if session.figures.rows > self._measured:
+            self._measure(session)
         model = self.save(session)
         if model is None:
             model = model_of(session, self.recipe, self._embedder, name="the stream")
