@@ -71,3 +71,32 @@ def test_what_is_wrong_is_said_in_a_sentence(type: Type, table: Path) -> None:
     assert missing.code == 2
     assert "The first 100 arrivals were all refused; the last: The column rain is missing." in missing.err
     assert "It has a, b, which." in missing.err
+
+
+def test_a_pipe_is_named_by_a_hyphen(type: Type, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "a run"
+    for words in (
+        ("stream", "--target", "which", "--out", run, "--source"),
+        ("predict", "--follow", "--model", run, "--data"),
+    ):
+        with table.open() as pipe:
+            monkeypatch.setattr("sys.stdin", pipe)
+            said = type(*words, "-")
+        assert said.code == 0, said.err
+    assert len(said.out.splitlines()) == 400
+
+
+def test_what_to_type_next_can_be_typed(type: Type, table: Path, tmp_path: Path) -> None:
+    shown = type("stream", "--source", table, "--target", "which", "--out", tmp_path / "a run")
+    assert f"--model '{tmp_path / 'a run'}'" in shown.out
+    table.write_text("a,b,which\n")
+    assert "next:" not in type("stream", "--source", table, "--target", "which", "--out", tmp_path / "nothing").out
+
+
+def test_a_table_of_a_german_spreadsheet_and_a_file_for_a_folder_are_refused(type: Type, table: Path) -> None:
+    to_file = type("stream", "--source", table, "--target", "which", "--out", table)
+    assert (to_file.code, f"{table} is no folder. Name another --out." in to_file.err.replace("\n", " ")) == (2, True)
+    table.write_text("\ufeffa;which\r\n1,5;yes\r\n", encoding="utf-8")
+    said = type("stream", "--source", table, "--target", "which")
+    assert said.code == 2
+    assert "has semicolons between its cells, not commas" in said.err

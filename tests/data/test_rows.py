@@ -84,6 +84,7 @@ def test_a_column_that_a_model_needs_cannot_be_left_out(tmp_path: Path) -> None:
         ("a,t\n", "has no rows. Its first line is the header"),
         ("a,b\n1,2\n", "has no column 't'. It has a, b."),
         ("a,a,t\n1,2,3\n", "has two columns 'a'. Rename one of them."),
+        ("a;t\r\n1,5;2\r\n", "has semicolons between its cells, not commas. Save it with commas, and decimal points."),
         ("a,t\n1,2\n1\n", ", line 3: 1 cells, and the header has 2. Mend or remove the line."),
         ("a,t\n1,2,3\n", ", line 2: 3 cells, and the header has 2."),
         ("a,t\n1,2\n\nx1,3\n", ", line 4, column a: 'x1' is not a finite number. Mend it, or leave the column out."),

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from firstsight.data.streams import Arrival, PairSource
 from firstsight.errors import ModelError, UserError
 from firstsight.models.folder import load_model
 from firstsight.recipes import with_flags
-from firstsight.training.place import FILE, load_place
+from firstsight.training.place import FILE, GrowingFile, load_place
 from firstsight.workflows import stream_place
 from firstsight.workflows.stream import stream
 from firstsight.workflows.stream_place import StreamRun
@@ -152,3 +153,14 @@ def test_what_cannot_be_gone_on_with_is_refused(whole: StreamRun, tmp_path: Path
     (run / "checkpoint" / FILE).write_bytes(b"{")
     with pytest.raises(ModelError, match=r"stream\.safetensors is missing or damaged"):
         stream(small_stream(), out=run, resume=True)
+
+
+def test_lines_that_a_kill_left_behind_are_not_counted(tmp_path: Path) -> None:
+    """Of what is cut off nothing is in the next checkpoint, though nothing was written since."""
+    path = tmp_path / "dead-letter.jsonl"
+    path.write_bytes(b"{}\n" * 100)
+    with closing(GrowingFile(path, 6)) as file:
+        assert file.settle() == path.stat().st_size == 6
+    with closing(GrowingFile(path, 6)) as file:
+        file.add({})
+        assert file.settle() == path.stat().st_size == 9

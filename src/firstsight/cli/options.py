@@ -74,5 +74,6 @@ def _annotation(setting: Setting, group: Group) -> Any:
             show_default=(lambda _: default) if default else False,
             consume_multiple=isinstance(setting.default, tuple),
             negative=(),
+            allow_leading_hyphen=setting.flag == "source",  # - is standard input
         ),
     ]

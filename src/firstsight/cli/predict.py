@@ -12,7 +12,9 @@ from firstsight.errors import UserError
 def predict(
     *,
     model: Annotated[str, Parameter(help="A model folder or a run folder of a classification or regression.")],
-    data: Annotated[str, Parameter(help="CSV rows, IDX pictures, or a folder or zip of pictures.")],
+    data: Annotated[
+        str, Parameter(help="CSV rows, IDX pictures, or a folder or zip of pictures.", allow_leading_hyphen=True)
+    ],
     follow: Annotated[
         bool, Parameter(help="Go on as DATA grows (- for a pipe): a JSON line each, always by the newest version.")
     ] = False,

@@ -1,3 +1,4 @@
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -101,7 +102,8 @@ def _show(run: "StreamRun") -> None:
     if run.folder is None:
         return
     console.print(f"report: {run.folder / 'report.html'}", markup=False)
-    console.print(f"next:   firstsight predict --data DATA --model {run.folder}", markup=False)
+    if run.model is not None:
+        console.print(f"next:   firstsight predict --data DATA --model {shlex.quote(str(run.folder))}", markup=False)
 
 
 def _warn(warning: str) -> None:

@@ -1,3 +1,4 @@
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,7 +106,7 @@ def _show(run: "Run") -> None:
     if (run.folder / "tensorboard").exists():
         console.print(f"curves: tensorboard --logdir {run.folder / 'tensorboard'}", markup=False)
     then = "enroll NAME PICTURE" if run.recipe.data.task == "embedding" else "predict --data DATA"
-    console.print(f"next:   firstsight {then} --model {run.folder}", markup=False)
+    console.print(f"next:   firstsight {then} --model {shlex.quote(str(run.folder))}", markup=False)
 
 
 def _dry_run(recipe: "Recipe", json: bool) -> int:

@@ -154,10 +154,24 @@ def read_lines(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[st
     names = [name.strip() for name in names]
     if not names:
         raise DataError(f"{path} is empty.", hint="Give a CSV file whose first line names the columns.")
+    check_header(path, names)
+    return names, lines
+
+
+def check_header(source: str | Path, names: Sequence[str]) -> None:
+    """Refuse a header with which cells cannot be told apart.
+
+    Raises:
+        DataError: two columns share a name, or what lies between cells is no comma.
+    """
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
-        raise DataError(f"{path} has two columns {twice!r}.", hint="Rename one of them.")
-    return names, lines
+        raise DataError(f"{source} has two columns {twice!r}.", hint="Rename one of them.")
+    for mark, said in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and mark in names[0]:
+            raise DataError(
+                f"{source} has {said} between its cells, not commas.", hint="Save it with commas, and decimal points."
+            )
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:

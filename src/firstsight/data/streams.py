@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from firstsight.data.rows import check_header
 from firstsight.errors import DataError
 
 CHUNK = 1 << 16  # bytes read at once: what is read ahead of the learning, and no more
@@ -84,9 +85,7 @@ class LineSource:
             names = [name.strip() for name in next(csv.reader([text.decode("utf-8-sig")], strict=True))]
         except (UnicodeDecodeError, csv.Error, StopIteration) as error:
             raise DataError(f"{self.name} is neither CSV nor JSON lines: {error}.", hint="Save it in UTF-8.") from error
-        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-        if twice is not None:
-            raise DataError(f"{self.name} has two columns {twice!r}.", hint="Rename one of them.")
+        check_header(self.name, names)
         return names
 
 

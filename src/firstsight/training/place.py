@@ -68,6 +68,7 @@ class GrowingFile:
             self._file.close()
             raise ModelError(f"{path} has lost lines that the checkpoint has.", hint="Put it back, or begin anew.")
         self._file.truncate(length)
+        self._file.seek(length)  # or `settle` would tell the old length until something is written
 
     def add(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")

@@ -15,8 +15,10 @@ def refuse_to_replace(folder: Path) -> None:
     What an attempt has left that was killed before its first checkpoint may be replaced.
 
     Raises:
-        UserError: it would.
+        UserError: it would, or it is no folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is no folder.", hint="Name another --out.")
     if any((folder / name).exists() for name in FILES):
         raise UserError(f"{folder} holds a run, which would be replaced.", hint="Name another --out.")
     if (folder / "recipe.toml").exists() and not (folder / "metrics.jsonl").exists():
