@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from firstsight.config import OperatingPoint
-from firstsight.errors import Box, PictureUnfit, Unfit
+from firstsight.errors import Box, GalleryError, PictureUnfit, Unfit
 
 Answer = Literal["match", "unknown", "ambiguous", "different", Unfit]
 
@@ -29,6 +29,20 @@ class Rule:
     spread: float = 0.0
     bound: float | None = None
     calibration: str = ""
+
+
+def refuse_threshold(threshold: float | None) -> None:
+    """Raises GalleryError: one was given by hand that is no squared L2 distance of unit vectors."""
+    if threshold is not None and not 0 <= threshold <= 4:
+        raise GalleryError(f"The threshold {threshold} is not a squared distance.", hint="Give one from 0 to 4.")
+
+
+def never_measured(model: str) -> GalleryError:
+    """What is said where no threshold was given, and none was measured for the model of this name."""
+    return GalleryError(
+        f"The model {model} has no operating point: where 'the same' ends was never measured.",
+        hint=f"Measure it: firstsight calibrate --model {model} --data PEOPLE; or give a threshold (0 to 4).",
+    )
 
 
 def rule_of(measured: OperatingPoint | float, size: int) -> Rule:

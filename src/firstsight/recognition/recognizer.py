@@ -9,7 +9,7 @@ from torch import Tensor
 
 from firstsight.config import OperatingPoint
 from firstsight.data.align import Which
-from firstsight.errors import GalleryError, PictureError, PictureUnfit
+from firstsight.errors import PictureError, PictureUnfit
 from firstsight.functional.quantize import quantize, template_distances
 from firstsight.models.folder import Model, load_model, require_embedding, set_align
 from firstsight.places import data_folder
@@ -20,6 +20,8 @@ from firstsight.recognition.decision import (
     decide_identify,
     decide_unfit,
     decide_verify,
+    never_measured,
+    refuse_threshold,
     rule_of,
 )
 from firstsight.recognition.embed import Check, Picture, crop, embed_pictures
@@ -61,8 +63,7 @@ class Recognizer:
         which: Which = "only",
         check: Check | None = None,
     ) -> None:
-        if threshold is not None and not 0 <= threshold <= 4:
-            raise GalleryError(f"The threshold {threshold} is not a squared distance.", hint="Give one from 0 to 4.")
+        refuse_threshold(threshold)
         require_embedding(model)
         self.model = model
         self.gallery = gallery
@@ -84,11 +85,7 @@ class Recognizer:
         """
         measured = self.operating_point if self._threshold is None else self._threshold
         if measured is None:
-            raise GalleryError(
-                f"The model {self.model.name} has no operating point: where 'the same' ends was never measured.",
-                hint=f"Measure it: firstsight calibrate --model {self.model.name} --data PEOPLE; or give a threshold "
-                "(0 to 4).",
-            )
+            raise never_measured(self.model.name)
         return rule_of(measured, size)
 
     def enroll(

@@ -20,10 +20,11 @@ from firstsight.data.align import usable_faces, warp
 from firstsight.data.cache import Skipped
 from firstsight.data.identities import find_pictures, open_pictures
 from firstsight.data.pictures import read_picture
-from firstsight.errors import Box, DataError, GalleryError, PictureError, StorageError, UserError
+from firstsight.errors import Box, DataError, PictureError, StorageError, UserError
 from firstsight.evaluation.clusters import Agreement, agreement, cluster, cluster_threshold, refuse_many
 from firstsight.evaluation.embedded import embed
 from firstsight.models.folder import Model, require_embedding
+from firstsight.recognition.decision import never_measured, refuse_threshold
 from firstsight.recognition.embed import crop, embed_pictures
 from firstsight.workflows.progress import OnProgress, silent, stages
 
@@ -95,19 +96,16 @@ def cluster_pictures(
         UserError: too many for the memory.
     """
     require_embedding(model)
-    if threshold is None and model.config.operating_point is None:
-        raise GalleryError(
-            f"The model {model.name} has no operating point: where 'the same' ends was never measured.",
-            hint=f"Measure it: firstsight calibrate --model {model.name} --data PEOPLE; or give --threshold.",
-        )
-    if threshold is not None and not 0 <= threshold <= 4:
-        raise GalleryError(f"The threshold {threshold} is not a squared distance.", hint="Give one from 0 to 4.")
+    refuse_threshold(threshold)
+    point = model.config.operating_point
+    if threshold is None and point is None:
+        raise never_measured(model.name)
     look = _named if named else _every_face
     items, x_ND, labels, skipped = look(model, data, on_progress)
     if not items:
         raise DataError(f"{data} holds nothing to cluster: {skipped[-1].reason}", hint="Check what the pictures show.")
-    if threshold is None and model.config.operating_point:
-        threshold = cluster_threshold(model.config.operating_point, len(items))
+    if threshold is None and point:
+        threshold = cluster_threshold(point, len(items))
     assert threshold is not None
     on_progress("Clustering", 0, 1, {})
     cluster_N = cluster(x_ND, threshold)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,6 @@ class Place:
 
     def _report(self, run: StreamRun, source: str) -> None:
         assert self.folder is not None
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
-        shown = lines[:: -(-len(lines) // LINES) or 1]
         ended = "It was stopped, and can be resumed." if run.stopped else "The stream ended."
         write_report(
             self.folder,
@@ -186,9 +185,17 @@ class Place:
             summary=f"Learned from {source}, each arrival predicted before it was learned. {ended}",
             headlines=prequential.headlines(run.figures),
             tables=[prequential.table(run.figures)],
-            sections=[prequential.curve_section(shown)],
+            sections=[prequential.curve_section(_drawn(self.folder / "metrics.jsonl"))],
             data=run.to_json(),
         )
+
+
+def _drawn(metrics: Path) -> list[dict[str, Any]]:
+    """Some of the lines, evenly spaced; those between are not held in memory, however many there are."""
+    with metrics.open(encoding="utf-8") as file:
+        count = sum(1 for _ in file)
+        file.seek(0)
+        return [json.loads(line) for line in islice(file, 0, None, -(-count // LINES) or 1)]
 
 
 def _counted(session: Session) -> dict[str, Any]:
