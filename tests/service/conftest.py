@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from callers import HERE
 from fastapi import FastAPI
-from processes import Process
+from served_process import Process
 from starlette.testclient import TestClient
 from tiny_models import pixel_model
 

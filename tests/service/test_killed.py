@@ -5,7 +5,7 @@ import threading
 import httpx2
 import pytest
 from callers import noise
-from processes import Process
+from served_process import Process
 
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from callers import noise, png
 from PIL import Image
-from processes import Process
+from served_process import Process
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 

@@ -230,7 +230,7 @@ def _refuse_to_overwrite(folder: Path, recipe: Recipe, resume: bool) -> None:
             f"{folder} holds a run that was interrupted.",
             hint=f"Go on with: {how_to_resume(folder / 'checkpoint')}, or name another --out.",
         )
-    if not begun:
+    if not resume:
         refuse_to_replace(folder)
 
 
