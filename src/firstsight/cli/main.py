@@ -37,6 +37,7 @@ VERBS = {
     RUN: {
         "serve": "Serve pages to draw on, and an API.",
         "models": "List the models at hand.",
+        "export": "Write a model as an ONNX file.",
         "doctor": "Check this machine, and say how to mend what is wrong.",
     },
 }
