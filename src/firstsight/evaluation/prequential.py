@@ -30,11 +30,16 @@ class Prequential:
 
     def add(self, error_B: Array, no_change_B: Array, loss_B: Array) -> None:
         """The figures of arrivals whose label came."""
-        found = np.array([error_B, no_change_B, loss_B], np.float64)
-        places = (self.rows + np.arange(found.shape[1])) % self.recent.shape[1]
-        self.recent[:, places] = found
+        found = np.empty((3, len(error_B)))
+        found[ERROR], found[NO_CHANGE], found[LOSS] = error_B, no_change_B, loss_B
+        window = self.recent.shape[1]
+        start = self.rows % window
+        if start + len(error_B) <= window:
+            self.recent[:, start : start + len(error_B)] = found
+        else:
+            self.recent[:, (start + np.arange(len(error_B))) % window] = found
         self.sums += found.sum(1)
-        self.rows += found.shape[1]
+        self.rows += len(error_B)
 
     def figures(self) -> dict[str, float | int | None]:
         """Since the start, and over the window under `window_` names; None before the first label.
@@ -61,12 +66,11 @@ class Prequential:
 def class_errors(score_BO: Array, no_change_B: Array, label_B: Array) -> tuple[Array, Array, Array]:
     """Error, that of no-change, and loss of each row. Of a class that had no score yet, every guess is wrong."""
     outputs = score_BO.shape[1]
-    guess_B = score_BO.argmax(1) if outputs else np.full(len(label_B), -1)
-    own_B = np.zeros(len(label_B))
-    known = np.flatnonzero(label_B < outputs)
-    own_B[known] = score_BO[known, label_B[known]]
-    loss_B = 0.5 * (np.square(score_BO).sum(1) - 2 * own_B + 1)
-    return guess_B != label_B, no_change_B != label_B, loss_B
+    if not outputs:
+        return np.ones(len(label_B)), no_change_B != label_B, np.full(len(label_B), 0.5)
+    own_B = score_BO[np.arange(len(label_B)), np.minimum(label_B, outputs - 1)] * (label_B < outputs)
+    loss_B = 0.5 * (np.einsum("bo,bo->b", score_BO, score_BO) - 2 * own_B + 1)
+    return score_BO.argmax(1) != label_B, no_change_B != label_B, loss_B
 
 
 def number_errors(output_B: Array, scale_B2: Array, no_change_B: Array, label_B: Array) -> tuple[Array, Array, Array]:

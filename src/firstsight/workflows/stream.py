@@ -173,9 +173,10 @@ def _learn(
             waits_since = waits_since or time.monotonic()
             if time.monotonic() - waits_since >= latency:
                 session.flush()
-        if not session.pending:
+        stepped = not session.pending
+        if stepped:
             waits_since = None
-        if arrival is None or not session.pending:
+        if stepped or arrival is None:
             place.look(session, idle=arrival is None)
             now = time.monotonic()
             if now - shown > SHOWN:

@@ -78,9 +78,9 @@ class Session:
         self._late: list[tuple[_Said, int]] = []  # a row of before, and which of the labels is its own
 
     @property
-    def pending(self) -> int:
-        """Examples and rows that the next step will have."""
-        return max(len(self._rows), len(self._labels))
+    def pending(self) -> bool:
+        """Whether something came since the last step."""
+        return bool(self._rows or self._labels)
 
     def take(self, arrival: Arrival) -> None:
         """Read an arrival; where a step is due, make it."""
@@ -98,7 +98,8 @@ class Session:
                     hint=error.hint or "Name what to learn: --target COLUMN, --features A B C.",
                 ) from error
         self.offset = arrival.offset
-        if self.pending >= self._recipe.stream.every:
+        every = self._recipe.stream.every
+        if len(self._rows) >= every or len(self._labels) >= every:
             self.flush()
 
     def flush(self) -> None:
@@ -112,7 +113,7 @@ class Session:
         self._rows, self._known, self._own, self._labels, self._late = [], [], [], [], []
         new = self.classes and bool(labels) and labels[-1] == learner.outputs
         before_K = np.array([self.last, *labels], np.float64)
-        scale = [float(moment[0]) for moment in self.numbers.moments]
+        scale = [0.0, 1.0] if self.classes else [float(moment[0]) for moment in self.numbers.moments]
         known_KO = self._targets(labels[:-1] if new else labels)
         said = seen = None
         if rows:
