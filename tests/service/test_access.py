@@ -14,6 +14,7 @@ from opentelemetry import trace
 from starlette.testclient import TestClient
 
 from firstsight.errors import StorageError, UserError
+from firstsight.recognition import listing
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.service.access import Access
 from firstsight.service.keys import ROLES, Keys
@@ -147,6 +148,19 @@ def test_answers_keep_browsers_strict_and_other_origins_out(client: TestClient) 
         assert "access-control-allow-origin" not in headers
 
 
+def test_a_failure_is_answered_as_strictly_and_says_nothing_of_itself(
+    serve: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    monkeypatch.setattr(listing, "list_people", lambda *_args, **_options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # the log has it
+        client.get("/v1/people")
+    answer = TestClient(client.app, base_url=HERE, raise_server_exceptions=False).get("/v1/people")
+    assert (answer.status_code, answer.json()["message"]) == (500, "The service failed.")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
 def test_a_key_may_ask_so_often_and_wrong_keys_soon_no_more(serve: Callable[..., TestClient], keys: Keys) -> None:
     client = serve("https://service.example", keys=keys, per_second=1)
     one, other = ({"Authorization": f"Bearer {keys.add(name, 'admin')}"} for name in ("one", "other"))
@@ -158,6 +172,7 @@ def test_a_key_may_ask_so_often_and_wrong_keys_soon_no_more(serve: Callable[...,
     assert [answer.status_code for answer in wrong[:10]] == 10 * [401]
     assert (wrong[-1].status_code, wrong[-1].json()["code"]) == (429, "too-many-requests")
     assert int(wrong[-1].headers["retry-after"]) >= 1
+    assert client.get("/healthz", headers=other).status_code == 200, "who shares the address is not locked out"
 
 
 def test_buckets_refill_and_never_grow_beyond_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:

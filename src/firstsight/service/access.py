@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstsight.errors import FirstsightError
-from firstsight.service.keys import ROLES, Key, Keys, Role
+from firstsight.service.keys import ROLES, Keys, Role
 from firstsight.service.pairing import Codes
 from firstsight.service.problems import Problem, respond
 from firstsight.service.rates import Rates
@@ -64,13 +64,16 @@ class Access:
         return Caller(key.id, key.role, "cookie") if key else None
 
     def sign_in(self, presented: str, address: str) -> Caller:
-        """The caller that a key makes.
+        """The caller that a key makes. Wrong ones before it do not keep a right one waiting: nobody guesses 256 bits.
 
         Raises:
             Problem: it is none, or this address has tried too many.
         """
         assert self.keys is not None, "only where keys are on"
-        key = self._found(self.keys.find, presented, address, "This is no key of this service.", _SEND)
+        key = self.keys.find(presented)
+        if key is None:
+            self._count_failure(address)
+            raise _unauthorized("This is no key of this service.", _SEND)
         return Caller(key.id, key.role, "key")
 
     def pair(self, code: str, address: str) -> Caller:
@@ -80,18 +83,16 @@ class Access:
             Problem: it is no code that is still good, or this address has tried too many.
         """
         assert self.keys is not None, "only where keys are on"
-        key = self._found(Codes(self.keys).redeem, code, address, "This code is unknown, used or over.", _ANOTHER)
+        self._count_failure(address)  # before it is looked at: of many at once each counts, and a right one too
+        key = Codes(self.keys).redeem(code)
+        if key is None:
+            raise _unauthorized("This code is unknown, used or over.", _ANOTHER)
+        self._failures.give(_origin(address))
         return Caller(key.id, key.role, "cookie")
 
-    def _found(self, find: Callable[[str], Key | None], presented: str, address: str, *said: str) -> Key:
-        origin = _origin(address)
-        if wait := self._failures.take(origin):  # before it is looked at: of many at once each counts
+    def _count_failure(self, address: str) -> None:
+        if wait := self._failures.take(_origin(address)):
             raise _too_many(wait)
-        key = find(presented)
-        if key is None:
-            raise _unauthorized(*said)
-        self._failures.give(origin)
-        return key
 
     def refuse_too_many(self, caller: Caller) -> None:
         """Raises Problem: this key has asked too often."""

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstsight.service.metrics import Metrics
+from firstsight.service.problems import Problem, respond
 
 log = logging.getLogger("firstsight.service")
 
@@ -42,7 +43,7 @@ class Observe:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 500
+        status = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -54,8 +55,13 @@ class Observe:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except Exception:  # it goes on to the log
+            if status is None:
+                failed = Problem(500, "internal", "The service failed.", hint="Its log says why.")
+                await respond(failed)(scope, receive, send_with_headers)
+            raise
         finally:
-            self._note(scope, status, time.perf_counter() - began)
+            self._note(scope, status or 500, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")

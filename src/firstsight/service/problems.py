@@ -101,10 +101,6 @@ def answer_problems(app: FastAPI, where: str) -> None:
     async def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
         return respond(Problem(400, "disconnected", "The client went away."), where)
 
-    @app.exception_handler(Exception)
-    async def unexpected(_request: Request, _error: Exception) -> JSONResponse:
-        return respond(Problem(500, "internal", "The service failed.", hint="Its log says why."), where)
-
 
 def problem_of(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Problem:
     """What the framework says with a status, in our words."""
