@@ -42,6 +42,14 @@ def own_folders_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_trials() -> Iterator[None]:
+    """Whoever measures says how many trials. The others, who train and evaluate to see that it works, need not wait."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("firstsight.evaluation.identification.TRIALS", 20)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's galleries and caches."""

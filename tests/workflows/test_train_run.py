@@ -36,6 +36,13 @@ def photos(tmp_path: Path) -> Path:
     return write_identities(tmp_path / "photos")
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that no test changes, on pictures at photos beside it."""
+    folder = tmp_path_factory.mktemp("runs")
+    return small_run(write_identities(folder / "photos"), folder / "mine")
+
+
 def test_a_run_leaves_all_that_repeats_and_explains_it(photos: Path, tmp_path: Path) -> None:
     stages: set[str] = set()
     recipe = with_flags(Recipe(), data=str(photos), **SMALL)
@@ -65,10 +72,10 @@ def test_what_was_held_out_was_not_learned_from(photos: Path, tmp_path: Path) ->
     assert run.model.config.operating_point == run.evaluation.operating_point
 
 
-def test_the_model_is_ready_to_embed(photos: Path, tmp_path: Path) -> None:
-    run = small_run(photos, tmp_path / "run")
-    x_BD = embed_pictures(load_model(run.folder), [photos / "p0" / "0.png"])
-    assert torch.equal(x_BD, embed_pictures(run.model, [photos / "p0" / "0.png"]))
+def test_the_model_is_ready_to_embed(ran: Run) -> None:
+    picture = ran.folder.with_name("photos") / "p0" / "0.png"
+    x_BD = embed_pictures(load_model(ran.folder), [picture])
+    assert torch.equal(x_BD, embed_pictures(ran.model, [picture]))
     torch.testing.assert_close(x_BD.norm(dim=1), torch.ones(1))
 
 
@@ -96,7 +103,8 @@ def test_a_zip_and_a_manifest_give_the_same_model_as_the_folder(photos: Path, tm
             file.write(path, path.relative_to(photos))
     manifest.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths))
     identities = {
-        small_run(data, tmp_path / f"run{i}").model.identity for i, data in enumerate((photos, packed, manifest))
+        small_run(data, tmp_path / f"run{i}", holdout=0.0).model.identity
+        for i, data in enumerate((photos, packed, manifest))
     }
     assert len(identities) == 1
 
@@ -122,7 +130,7 @@ def test_a_network_of_ones_own(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["embedding", "classification"])
 def test_a_run_of_a_network_of_ones_own_is_repeated_by_its_recipe(photos: Path, tmp_path: Path, task: str) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 8))
-    flags = {"task": task, "height": 16, "width": 16, "epochs": 2}
+    flags = {"task": task, "height": 16, "width": 16, "epochs": 2, "holdout": 0.0}
     first, second = copy.deepcopy(network), copy.deepcopy(network)
     run = train(with_flags(Recipe(), data=str(photos), **flags), out=tmp_path / "run", network=first)
     again = train(run.folder / "recipe.toml", out=tmp_path / "again", network=second)
@@ -136,11 +144,10 @@ def test_an_unreadable_picture_is_left_out_and_said(photos: Path, tmp_path: Path
     assert run.model.config.trained["unreadable"] + len(run.evaluation.skipped if run.evaluation else ()) == 1
 
 
-def test_runs_are_listed(photos: Path, tmp_path: Path) -> None:
-    run = small_run(photos, tmp_path / "runs" / "mine")
-    entry, *shipped = list_models(tmp_path / "runs")
-    assert entry["name"] == str(run.folder)
-    assert (entry["model_identity"], entry["input"], entry["enrolled"]) == (run.model.identity, "16x16 gray", 0)
+def test_runs_are_listed(ran: Run) -> None:
+    entry, *shipped = list_models(ran.folder.parent)
+    assert entry["name"] == str(ran.folder)
+    assert (entry["model_identity"], entry["input"], entry["enrolled"]) == (ran.model.identity, "16x16 gray", 0)
     assert [model["name"] for model in shipped] == ["faces", "glyphs"]
 
 
@@ -179,15 +186,14 @@ def test_no_data_named(tmp_path: Path) -> None:
         train(Recipe(), out=tmp_path / "run")
 
 
-def test_a_run_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
-    run = small_run(photos, tmp_path / "run", epochs=1)
-    with pytest.raises(UserError, match="run holds a run already. Name another --out"):
-        small_run(photos, tmp_path / "run")
-    assert load_model(tmp_path / "run").identity == run.model.identity
-    with pytest.raises(UserError, match=r"run holds a run, which would be replaced\. Name another --out"):
-        stream([([1.0], "a")], out=tmp_path / "run")
-    assert load_model(tmp_path / "run").identity == run.model.identity
-    assert read_recipe(tmp_path / "run" / "recipe.toml") == run.recipe
+def test_a_run_is_never_overwritten(ran: Run) -> None:
+    with pytest.raises(UserError, match="mine holds a run already. Name another --out"):
+        small_run(ran.folder.with_name("photos"), ran.folder)
+    assert load_model(ran.folder).identity == ran.model.identity
+    with pytest.raises(UserError, match=r"mine holds a run, which would be replaced\. Name another --out"):
+        stream([([1.0], "a")], out=ran.folder)
+    assert load_model(ran.folder).identity == ran.model.identity
+    assert read_recipe(ran.folder / "recipe.toml") == ran.recipe
 
 
 def test_a_recipe_of_the_user_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
@@ -257,7 +263,7 @@ def test_identities_are_known_from_one_picture(tmp_path: Path) -> None:
 
 
 def test_a_network_of_facenet_takes_the_size_it_was_designed_for(photos: Path, tmp_path: Path) -> None:
-    recipe = with_flags(Recipe(), data=str(photos), network="nns2", identities=2, pictures=2, epochs=1)
+    recipe = with_flags(Recipe(), data=str(photos), network="nns2", identities=2, pictures=2, epochs=1, holdout=0.0)
     run = train(recipe, out=tmp_path / "run")
     assert run.model.config.input_shape == (1, 140, 116)
     assert read_recipe(run.folder / "recipe.toml").preprocessing.height == 140

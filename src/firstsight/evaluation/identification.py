@@ -25,6 +25,8 @@ Draw = tuple[NDArray[np.int64], NDArray[np.int64]]
 """One trial, by index: the pictures to enroll (C), ordered by label, and the probes (M)."""
 PROBES_AT_ONCE = 4096
 """Probes searched between two words on the progress."""
+TRIALS = 200
+"""Of a protocol over all identities that was not told how many."""
 COMPARISONS = 10_000_000_000
 """Of probes with the enrolled, in all trials of a protocol that was not told how many: minutes on two cores."""
 
@@ -122,7 +124,7 @@ def one_shot(
     x_ND: Float[Tensor, "N D"],
     labels_N: Int64[Tensor, "N"],
     *,
-    trials: int = 200,
+    trials: int = TRIALS,
     seed: int = 0,
     ways: int | None = None,
     on_progress: OnProgress = silent,
@@ -172,8 +174,10 @@ def draws(labels_N: Int64[Tensor, "N"], *, trials: int, seed: int, ways: int | N
     return drawn
 
 
-def affordable_trials(labels_N: Int64[Tensor, "N"], most: int) -> int:
-    """The default number of trials: `most`, or what `COMPARISONS` allow of all identities enrolled; 1 at least."""
+def affordable_trials(labels_N: Int64[Tensor, "N"], most: int | None = None) -> int:
+    """The default number of trials: `most`, or `TRIALS`, or what `COMPARISONS` allow of all identities enrolled; 1 at
+    least."""
+    most = TRIALS if most is None else most
     enrolled = len(labels_N.unique())
     return max(1, min(most, COMPARISONS // max(1, enrolled * (len(labels_N) - enrolled))))
 

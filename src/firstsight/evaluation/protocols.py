@@ -78,7 +78,7 @@ def evaluate(
     require_identities(pictures, 2, with_pictures=2)
     embedded = embed(model, pictures, on_progress=on_progress)
     x_ND, labels_N = embedded.embeddings, embedded.labels
-    trials = affordable_trials(labels_N, 200) if trials is None else trials
+    trials = affordable_trials(labels_N) if trials is None else trials
     return Evaluation(
         **vars(embedded),
         one_shot=one_shot(x_ND, labels_N, trials=trials, seed=seed, on_progress=on_progress),

@@ -182,7 +182,7 @@ class EmbeddingJob:
     def figures(self, network: nn.Module) -> dict[str, Any]:
         assert self._held_out is not None
         x_ND, labels_N = self._embeddings(network, self._held_out), torch.tensor(self._held_out.labels)
-        found = one_shot(x_ND, labels_N, trials=affordable_trials(labels_N, 200))
+        found = one_shot(x_ND, labels_N, trials=affordable_trials(labels_N))
         return {"accuracy": found.accuracy, "error": 1 - found.accuracy} | verification_figures(
             verification(x_ND, labels_N)
         )
