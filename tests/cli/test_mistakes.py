@@ -60,7 +60,7 @@ def test_an_empty_file_is_no_gallery_until_somebody_is_enrolled(type: Type, tmp_
     ("content", "said"),
     [
         ("name,picture\n张三,a.png\n".encode("gbk"), "people.csv is not text in UTF-8. Save it as CSV in UTF-8."),
-        (b"name;picture\nada;a.png\n", "Its first line must name name and picture, with a comma between them."),
+        (b"name;picture\nada;a.png\n", "people.csv has semicolons between its cells, not commas. Save it with commas"),
     ],
 )
 def test_a_list_of_another_program(type: Type, tmp_path: Path, content: bytes, said: str) -> None:
