@@ -39,6 +39,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         fresh.chmod(0o644)
 
 
+def in_utf8(text: str) -> bytes:
+    """The bytes of a text. Where the name of a file stands in it that is not UTF-8, it is escaped as JSON does."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def to_disk(path: Path) -> None:
     """Have a file's content, or the names in a folder, outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)

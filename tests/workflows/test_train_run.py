@@ -3,6 +3,7 @@
 import copy
 import errno
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ from pictures import draw_identity, write_identities
 from torch import nn
 
 from firstsight.config import Recipe
+from firstsight.data.filling import FolderSource
 from firstsight.errors import DataError, FirstsightError, StorageError, UserError
 from firstsight.models.folder import load_model
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
 from firstsight.workflows import train_run
 from firstsight.workflows.models import list_models
+from firstsight.workflows.predict import predict, write_csv
 from firstsight.workflows.stream import stream
 from firstsight.workflows.train_run import Run, train
 
 SMALL: dict[str, Any] = {
     "height": 16, "width": 16, "channels": (8, 16), "embedding_size": 16, "identities": 4, "pictures": 3, "epochs": 6,
 }  # fmt: skip
+
+
+CLASSES: dict[str, Any] = {"height": 16, "width": 16, "channels": (8,), "epochs": 1}
 
 
 def small_run(data: Path, out: Path, **flags: Any) -> Run:
@@ -194,6 +200,20 @@ def test_a_run_is_never_overwritten(ran: Run) -> None:
         stream([([1.0], "a")], out=ran.folder)
     assert load_model(ran.folder).identity == ran.model.identity
     assert read_recipe(ran.folder / "recipe.toml") == ran.recipe
+
+
+def test_names_that_are_not_utf8_are_learned_and_written(photos: Path, tmp_path: Path) -> None:
+    """As a zip packed elsewhere leaves them. They are told apart."""
+    for old, new in (("p0", b"caf\xe9"), ("p1", b"caf\xe8")):
+        os.rename(os.fsencode(photos / old), os.fsencode(photos) + b"/" + new)
+    run = train(with_flags(Recipe(), data=str(photos), task="classification", **CLASSES), out=tmp_path / "run")
+    again = load_model(tmp_path / "run")
+    assert again.config.outputs == run.model.config.outputs
+    assert {r"caf\xe8", r"caf\xe9"} < set(again.config.outputs)
+    write_csv(predict(again, str(photos)), tmp_path / "said.csv")
+    assert "caf\\udce9" in (tmp_path / "said.csv").read_text("utf-8")
+    records = [arrival.record for arrival in FolderSource(photos).arrivals(None) if arrival]
+    assert {record["label"] for record in records if isinstance(record, dict)} == set(again.config.outputs)
 
 
 def test_a_recipe_of_the_user_is_never_overwritten(photos: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The verbs. Each is imported only when it is called, so that help needs no torch."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -86,6 +87,8 @@ def make_app(called: str = "") -> App:
 
 def main() -> None:
     """The entry point. Exit code 0 yes, 1 a failure, 2 a user's mistake, 3 an honest no, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a file's name may not be UTF-8
     tokens = [token for token in sys.argv[1:] if token != "--debug"]
     debug = len(tokens) < len(sys.argv) - 1
     tokens = _with_pipes(tokens)

@@ -173,6 +173,16 @@ def is_picture_name(name: str) -> bool:
     return _visible(name) and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
+def readable(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes in it that are not UTF-8 are escaped.
+
+    Example:
+        >>> print(readable(os.fsdecode(b"caf\\xe9")))
+        caf\\xe9
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _safe_pictures(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
     for entry in entries:
         name = entry.filename

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from firstsight.data.files import pictures_in_folder
+from firstsight.data.files import pictures_in_folder, readable
 from firstsight.data.identities import natural
 from firstsight.data.streams import LABEL, PAUSE, Arrival, Offset
 from firstsight.errors import DataError
@@ -62,8 +62,8 @@ class FolderSource:
                 time.sleep(PAUSE)
 
     def _arrival(self, number: int, name: str) -> Arrival:
-        identity = name.rpartition("/")[0]
-        return Arrival(number, {PICTURE: str(self._root / name), LABEL: identity}, name.encode())
+        identity = readable(name.rpartition("/")[0])
+        return Arrival(number, {PICTURE: str(self._root / name), LABEL: identity}, os.fsencode(name))
 
     def _look(self, seen: set[str]) -> list[str]:
         """The pictures that are there whole, and were not seen before."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from firstsight.data.files import Files, FolderFiles, ZipFiles, pictures_in_folder, pictures_in_zip
+from firstsight.data.files import Files, FolderFiles, ZipFiles, pictures_in_folder, pictures_in_zip, readable
 from firstsight.data.pictures import read_picture
 from firstsight.errors import DataError
 
@@ -223,7 +223,7 @@ def _from_folders(source: Path, found: list[str]) -> PictureSet:
     prefix = _shared_top(inside)
     paths = [path.removeprefix(prefix) for path in inside]
     files: Files = FolderFiles(source / prefix) if source.is_dir() else ZipFiles(source, prefix)
-    names = [path.rpartition("/")[0] for path in paths]
+    names = [readable(path.rpartition("/")[0]) for path in paths]
     return _labeled(source, [(name, path, group_of(name)) for name, path in zip(names, paths, strict=True)], files)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import in_utf8, write_atomically
 from firstsight.errors import StorageError
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def write_report(
     numbers = json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / JSON, numbers.encode())
-        write_atomically(folder / HTML, page.encode())
+        write_atomically(folder / JSON, in_utf8(numbers))
+        write_atomically(folder / HTML, in_utf8(page))
     except OSError as error:
         raise StorageError(
             f"The report cannot be written into {folder}: {error.strerror}.", hint="Free space or name another --out."

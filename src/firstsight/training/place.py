@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from firstsight.atomic import remove_leftovers, write_atomically
+from firstsight.atomic import in_utf8, remove_leftovers, write_atomically
 from firstsight.errors import ModelError, StorageError
 from firstsight.training.context import Arrays
 
@@ -71,7 +71,7 @@ class GrowingFile:
         self._file.seek(length)  # or `settle` would tell the old length until something is written
 
     def add(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._file.write(in_utf8(json.dumps(line, ensure_ascii=False)) + b"\n")
 
     def show(self) -> None:
         """Let others see what was added."""

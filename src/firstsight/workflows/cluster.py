@@ -15,7 +15,7 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import in_utf8, write_atomically
 from firstsight.data.align import usable_faces, warp
 from firstsight.data.cache import Skipped
 from firstsight.data.identities import find_pictures, open_pictures
@@ -124,7 +124,7 @@ def write_clusters(found: Clustered, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         written = [out / LISTING]
-        write_atomically(written[0], _listing(found).encode())
+        write_atomically(written[0], in_utf8(_listing(found)))
         members: list[list[Item]] = [[] for _ in found.sizes]
         for item, number in zip(found.items, found.cluster_N.tolist(), strict=True):
             members[number].append(item)

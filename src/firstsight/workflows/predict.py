@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from firstsight.atomic import write_atomically
+from firstsight.atomic import in_utf8, write_atomically
 from firstsight.data.arrivals import RowReader
 from firstsight.data.files import ZipFiles, pictures_in_zip
 from firstsight.data.filling import PICTURE, FolderSource
@@ -75,7 +75,7 @@ def write_csv(predictions: Predictions, path: Path) -> None:
         StorageError: it cannot be written.
     """
     try:
-        write_atomically(path, to_csv(predictions).encode())
+        write_atomically(path, in_utf8(to_csv(predictions)))
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.", hint="Name another --out.") from error
 

@@ -101,10 +101,10 @@ class Place:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("recipe.toml", "model", "report.html", "report.json"):
             remove_leftovers(folder / name)
-        write_atomically(folder / "recipe.toml", write_recipe(self.recipe).encode())
         self._metrics, self._dead = (
             files.enter_context(closing(GrowingFile(folder / name, lengths.get(name, 0)))) for name in GROWING
         )
+        write_atomically(folder / "recipe.toml", write_recipe(self.recipe).encode())
 
     def look(self, session: Session, *, idle: bool) -> None:
         """A line of metrics for each window, and a checkpoint where one is due: after so many arrivals, or a while.

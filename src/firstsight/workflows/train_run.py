@@ -270,9 +270,9 @@ def _fit(
 
         def on_start(place: Place) -> None:
             nonlocal held_out
+            metrics.start(place)
             if rank() == 0:  # not before the checkpoint has shown that it is of this recipe
                 write_atomically(folder / "recipe.toml", write_recipe(recipe).encode())
-            metrics.start(place)
             held_out = next((row["held_out"] for row in reversed(metrics.rows) if "held_out" in row), None)
 
         def on_update(update: Update) -> None:
