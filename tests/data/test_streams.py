@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from firstsight.data import streams
 from firstsight.data.arrivals import Row, RowReader
 from firstsight.data.sources import open_source
 from firstsight.data.streams import CHUNK, Arrival, LineSource, PairSource, Source
@@ -123,6 +124,13 @@ def test_a_broken_line_of_json_says_why(tmp_path: Path) -> None:
     assert records(LineSource(str(path)))[1:] == [
         "it is no JSON object", "it is no JSON: Expecting value: line 1 column 7 (char 6)"
     ]  # fmt: skip
+
+
+def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LONGEST", 1 << 20)
+    (tmp_path / "list.json").write_text("\n[" + '{"a": 1}, ' * 200_000 + "]")
+    with pytest.raises(DataError, match=r"Line 2 has more than 1 MB\. Give CSV, or JSON lines"):
+        records(LineSource(str(tmp_path / "list.json")))
 
 
 def test_a_source_that_cannot_be_one_says_so(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from firstsight.data.rows import check_header
 from firstsight.errors import DataError
 
 CHUNK = 1 << 16  # bytes read at once: what is read ahead of the learning, and no more
+LONGEST = 1 << 24  # bytes of a line: it is held in memory
 PAUSE = 0.02  # seconds between two looks at what may have grown
 LABEL = "label"
 """The target of records made of Python pairs."""
@@ -57,7 +58,8 @@ class LineSource:
     With `follow` the end of a file is waited at, and a last line without its end is not read before it has one.
 
     Raises:
-        DataError: from `arrivals`: no such file, or it became shorter while it was followed.
+        DataError: from `arrivals`: no such file, it became shorter while it was followed, or has a line of more than
+            16 MB.
     """
 
     def __init__(self, path: str, *, follow: bool = False) -> None:
@@ -145,6 +147,11 @@ def _lines(chunks: Iterator[Chunk]) -> Iterator[tuple[int, bytes] | None]:
         for line in whole:
             number += 1
             yield number, line
+        if len(rest) > LONGEST:
+            raise DataError(
+                f"Line {number + 1} has more than {LONGEST >> 20} MB.",
+                hint="Give CSV, or JSON lines: an object a line, not one list of them all.",
+            )
     if rest:
         yield number + 1, rest
 
