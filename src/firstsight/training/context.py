@@ -44,8 +44,9 @@ class RunningStandardization:
             first_F = x_BF[known_BF.argmax(0), np.arange(x_BF.shape[1])]
             self.shift_F = np.where(unshifted_F & known_BF.any(0), first_F, self.shift_F)
         shifted_BF = x_BF - self.shift_F
-        if not known_BF.all():
-            shifted_BF[~known_BF] = 0.0
+        unknown_BF = None if known_BF.all() else ~known_BF
+        if unknown_BF is not None:
+            shifted_BF[unknown_BF] = 0.0
         so_far_3BF = np.empty((3, 1 + len(x_BF), x_BF.shape[1]))
         so_far_3BF[:, 0] = self.count_F, self.sum_F, self.square_F
         so_far_3BF[0, 1:], so_far_3BF[1, 1:] = known_BF, shifted_BF
@@ -55,8 +56,8 @@ class RunningStandardization:
         mean_BF, std_BF = _moments(*so_far_3BF[:, 1:])
         shifted_BF -= mean_BF
         shifted_BF /= std_BF
-        if not known_BF.all():
-            shifted_BF[~known_BF] = 0.0
+        if unknown_BF is not None:
+            shifted_BF[unknown_BF] = 0.0
         return np.asarray(shifted_BF.clip(-FARTHEST, FARTHEST, out=shifted_BF))
 
     @property

@@ -111,9 +111,8 @@ class OnlineLearner:
         networks, units, count = len(self.view_EI), self.config.hidden, len(x_BI)
         x_EBI = x_BI * self.view_EI[:, None]
         last_2EBK = np.empty((2, networks, count, units + x_BI.shape[1]), np.float32)  # the networks, their averages
-        hidden_2EBH = last_2EBK[..., :units]
-        np.matmul(x_EBI, self.hidden_MIH.reshape(2, networks, -1, units), out=hidden_2EBH)
-        np.maximum(hidden_2EBH, 0, out=hidden_2EBH)
+        hidden_2EBH = x_EBI @ self.hidden_MIH.reshape(2, networks, -1, units)
+        np.maximum(hidden_2EBH, 0, out=last_2EBK[..., :units])
         last_2EBK[..., units:] = x_EBI
         output_MBO = np.empty((2 * networks + 1, count, self.outputs), np.float32)
         np.matmul(last_2EBK.reshape(2 * networks, count, -1), self.last_MKO, out=output_MBO[:-1])
