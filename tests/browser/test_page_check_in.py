@@ -137,6 +137,19 @@ def test_what_is_noted_while_the_server_is_away_arrives_once(at_door, known, ent
     assert all(datetime.fromisoformat(entry["time"]) < back for entry in entries()), "noted when it was, not when sent"
 
 
+@pytest.mark.parametrize("status", [200, 201, 400])
+def test_an_answer_that_is_not_the_servers_loses_nothing(at_door, entries, status):
+    page = at_door("house")
+    portal = {"status": status, "content_type": "text/html", "body": "<!doctype html><title>Sign in</title>"}
+    page.route("**/v1/checkins", lambda route: route.fulfill(**portal))
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("1 check-in waits for the server").wait_for()
+    assert entries() == []
+    page.unroute("**/v1/checkins")
+    page.locator("#late li", has_text="In: house").wait_for()
+    assert [entry["name"] for entry in entries()] == ["house"]
+
+
 def test_what_waits_outlives_the_page(at_door, known, entries):
     page = at_door("moon")
     page.route("**/v1/checkins", lambda route: route.abort())

@@ -75,7 +75,7 @@ async function write(method, path, options = {}) {
 
 async function ask(method, path, options = {}, tries = 2) {
   const response = await reach(path, { method, credentials: "same-origin", cache: "no-store", ...options });
-  if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.ok) return response.status === 204 ? null : bodyOf(response);
   const wait = Number(response.headers.get("Retry-After") ?? Infinity);
   if ([429, 503].includes(response.status) && tries > 0 && wait <= WAIT_AT_MOST) {
     await new Promise((resolve) => setTimeout(resolve, wait * 1000));
@@ -94,6 +94,16 @@ async function reach(path, options) {
   }
   if (NO_ANSWER.has(response.status)) throw new ApiError({ code: "away", message: "The server does not answer." });
   return response;
+}
+
+// Where another answers in the server's place (a proxy, the portal of a network), or the answer breaks off, it is away.
+async function bodyOf(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError({ code: "away", message: "The server does not answer." });
+  }
 }
 
 async function errorOf(response) {

@@ -2,7 +2,7 @@
 // and taken out once the server has answered: a reload, a flat battery or a server that is away loses none, and the
 // server writes none twice, as a retry carries the same id.
 
-import { postForm } from "./api.js";
+import { ApiError, postForm } from "./api.js";
 
 const DATABASE = "firstsight";
 const STORE = "check-ins";
@@ -114,7 +114,8 @@ function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export const willRetry = (error) => PASSING.has(error.code);
+// Only the server's own refusal is final: after any other mishap what was kept stays kept.
+export const willRetry = (error) => !(error instanceof ApiError) || PASSING.has(error.code);
 
 function openDatabase() {
   return new Promise((resolve, reject) => {
