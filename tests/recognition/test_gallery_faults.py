@@ -187,3 +187,17 @@ def test_forget_admits_that_another_program_keeps_the_log(path: Path, monkeypatc
         assert gallery.names() == []
     other.close()
     assert not path.with_name("gallery.sqlite-wal").exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nobody_is_enrolled_into_a_file_that_is_gone(replaced: bool, path: Path) -> None:
+    with Gallery(path) as gallery:
+        for file in path.parent.glob("gallery.sqlite*"):
+            file.unlink()
+        if replaced:
+            Gallery(path).close()
+        with pytest.raises(StorageError, match=r"gallery\.sqlite was removed or replaced while it was open") as raised:
+            gallery.enroll("bob", random_templates(1)[0])
+    assert raised.value.hint == "Put the file back in its place, and start again."
+    assert replaced == path.exists()
+    assert not replaced or intact_names(path) == []

@@ -1,6 +1,7 @@
 """A gallery in SQLite: one file with a write-ahead log, or in memory. Its failures are said in one sentence."""
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ class SqliteStorage:
         self.where = self._url.database or "the gallery in memory"
         self.erased_from: tuple[str, ...] = ("free space of the database", "write-ahead log") if path else ()
         self._engine = _engine(self._url)
+        self._path = os.path.abspath(path) if path else None  # should the working folder change
+        self._file: os.stat_result | None = None
         self._writer = self._engine.execution_options(writes=True)
         self._watcher: sqlite3.Connection | None = None
         self._seen: int | None = None  # of what the watcher counts
@@ -62,6 +65,7 @@ class SqliteStorage:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         with in_one_sentence(self.where), self._writer.begin() as connection:
+            self._require_file()
             yield connection
 
     def changed(self) -> bool:
@@ -107,6 +111,7 @@ class SqliteStorage:
     def _open(self) -> None:
         with self.reading() as connection:
             found = format_of(connection, self.where)
+            self._require_file()
         if found is None:
             self._keep_log()  # not sooner: the file might have been another program's
         elif self._url.database and self._outside_transaction("PRAGMA journal_mode") != ("wal",):
@@ -115,6 +120,21 @@ class SqliteStorage:
         if found != FORMAT:
             with self.writing() as connection:
                 migrate(connection)
+
+    def _require_file(self) -> None:
+        """Whether the file is still the one that was opened. A writer asks when it has the lock: what is written into
+        a file that was removed goes with it, unseen."""
+        if self._path is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(self._path)
+            self._file = self._file or found
+            if os.path.samestat(self._file, found):
+                return
+        raise StorageError(
+            f"{self.where} was removed or replaced while it was open: nothing can be written.",
+            hint="Put the file back in its place, and start again.",
+        )
 
     def _keep_log(self) -> None:
         """Have a write-ahead log from now on. Where others make the same gallery just now, SQLite does not wait."""
