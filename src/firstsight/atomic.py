@@ -2,8 +2,8 @@
 
 import glob
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +13,14 @@ FRESH = ".fresh"
 
 
 @contextmanager
-def appearing_whole(path: Path) -> Iterator[Path]:
+def appearing_whole(path: Path, *, private: bool = True) -> Iterator[Path]:
     """A fresh file beside `path` for the block to write; then it takes its place, or is removed if the block raised.
 
     A reader sees the old file or the new one, never half of it; so does one after a power cut. Only its owner may read
-    the fresh file.
+    the fresh file; if it is not `private`, whoever the umask lets.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=FRESH, dir=path.parent)
-    os.close(descriptor)
-    fresh = Path(name)
+    fresh = fresh_beside(path)
+    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
         yield fresh
         to_disk(fresh)
@@ -33,10 +32,14 @@ def appearing_whole(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file, or leave what was there: see `appearing_whole`. Anyone may read it."""
-    with appearing_whole(path) as fresh:
+    """Write a whole file, or leave what was there: see `appearing_whole`. The umask says who may read it."""
+    with appearing_whole(path, private=False) as fresh:
         fresh.write_bytes(content)
-        fresh.chmod(0o644)
+
+
+def fresh_beside(path: Path) -> Path:
+    """A name beside `path` that nobody has, for what is to take its place when it is whole."""
+    return path.with_name(f".{path.name}-{secrets.token_hex(4)}{FRESH}")
 
 
 def in_utf8(text: str) -> bytes:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from firstsight.atomic import FRESH, to_disk, write_atomically
+from firstsight.atomic import FRESH, fresh_beside, to_disk, write_atomically
 from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.conv import channels_last
@@ -88,12 +87,12 @@ def copy_model(model: Model, folder: str | Path) -> Model:
 def _write_folder(model: Model, folder: Path, weights: bytes) -> Model:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=FRESH, dir=folder.parent))
+        fresh = fresh_beside(folder)
+        fresh.mkdir()
         try:
             for name, content in ((WEIGHTS, weights), (CONFIG, _as_json(model.config))):
                 (fresh / name).write_bytes(content)
                 to_disk(fresh / name)
-            fresh.chmod(0o755)
             _swap_in(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

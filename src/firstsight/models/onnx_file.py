@@ -74,9 +74,8 @@ def write_onnx(model: Model, path: Path) -> float:
     described = {"preprocessing": to_plain(config.preprocessing), "task": config.task, "outputs": config.outputs}
     program.model.metadata_props.update(identity=model.identity, firstsight=json.dumps(described))
     try:
-        with appearing_whole(path) as fresh:
+        with appearing_whole(path, private=False) as fresh:
             program.save(fresh)
-            fresh.chmod(0o644)
             with torch.inference_mode():
                 expected = network(pictures_BCHW)
             session = runtime.InferenceSession(fresh, providers=["CPUExecutionProvider"])

@@ -146,9 +146,8 @@ def _write(pair: _Pair, chain: Path, key: Path, *issuers: x509.Certificate) -> N
     pem = serialization.Encoding.PEM
     with appearing_whole(key) as fresh:  # only its owner may read it
         fresh.write_bytes(pair.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    with appearing_whole(chain) as fresh:
+    with appearing_whole(chain, private=False) as fresh:
         fresh.write_bytes(b"".join(each.public_bytes(pem) for each in (pair.certificate, *issuers)))
-        os.chmod(fresh, 0o644)
 
 
 def _authority(chain: Path, key: Path) -> _Pair:
