@@ -279,7 +279,7 @@ class Learner:
     """The networks that learn from a stream, and how fast."""
 
     hidden: int = option(32, "Hidden units of each network.", low=1, high=4096)
-    rates: tuple[float, ...] = option((0.05, 0.2), "Learning rates of an example; a network for each.", low=0)
+    rates: tuple[float, ...] = option((0.05, 0.2), "Learning rates of an example; a network for each.", low=0, high=1)
     loss: Literal["auto", "quadratic", "cross-entropy"] = option(
         "auto", "Summed over examples; auto: cross-entropy for classes, quadratic for numbers."
     )

@@ -89,7 +89,7 @@ def test_a_pipe_is_named_by_a_hyphen(type: Type, table: Path, tmp_path: Path, mo
 def test_what_to_type_next_can_be_typed(type: Type, table: Path, tmp_path: Path) -> None:
     shown = type("stream", "--source", table, "--target", "which", "--out", tmp_path / "a run")
     assert f"--model '{tmp_path / 'a run'}'" in shown.out
-    table.write_text("a,b,which\n")
+    table.write_text("a,b,which\n1,x,yes\n")
     assert "next:" not in type("stream", "--source", table, "--target", "which", "--out", tmp_path / "nothing").out
 
 
@@ -100,3 +100,25 @@ def test_a_table_of_a_german_spreadsheet_and_a_file_for_a_folder_are_refused(typ
     said = type("stream", "--source", table, "--target", "which")
     assert said.code == 2
     assert "has semicolons between its cells, not commas" in said.err
+    table.write_text('a,which\n"1,5",yes\n')
+    said = type("stream", "--source", table, "--target", "which")
+    assert "Refused, at 2: The column a is '1,5', not a number. Use decimal points, not commas." in said.err
+
+
+@pytest.mark.parametrize("text", ["", "a,b,which\n", "\n\n"])
+def test_where_nothing_arrived_that_is_said(
+    type: Type, table: Path, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hint = "Give CSV with rows below its header, or JSON lines."
+    table.write_text(text)
+    said = type("stream", "--source", table, "--target", "which", "--out", tmp_path / "run")
+    assert (said.code, said.out) == (2, "")
+    assert f"Nothing arrived from {table}. {hint}" in said.err.replace("\n", " ")
+    with table.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        said = type("stream", "--source", "-", "--target", "which", "--json")
+    assert (said.code, said.out) == (2, "")
+    assert f"Nothing arrived from standard input. {hint}" in said.err.replace("\n", " ")
+    table.write_text("a,b,which\n1,2,yes\n")
+    mended = type("stream", "--source", table, "--target", "which", "--out", tmp_path / "run")
+    assert (mended.code, mended.err.count("Name another --out")) == (0, 0), mended.err

@@ -90,6 +90,7 @@ def test_a_column_that_a_model_needs_cannot_be_left_out(tmp_path: Path) -> None:
         ("a,t\n1,2\n\nx1,3\n", ", line 4, column a: 'x1' is not a finite number. Mend it, or leave the column out."),
         ("a,t\n1,nan\n", ", line 2, column t: 'nan' is not a finite number."),
         ("a,t\ninf,1\n", ", line 2, column a: 'inf' is not a finite number."),
+        ('a,t\n"-1,5",2\n', ", line 2, column a: '-1,5' is not a finite number. Use decimal points, not commas."),
         ("a,t\n,1\n", ", line 2, column a: the cell is empty."),
         ('a,t\n"1,2\n', "is not CSV text or is damaged ("),
     ],

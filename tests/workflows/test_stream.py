@@ -116,6 +116,7 @@ def test_a_stream_of_nothing_but_broken_records_ends_with_what_to_type() -> None
         ({"source": ""}, r"Where do arrivals come from\? Add --source FILE"),
         ({"latency": "soon"}, r"soon is no latency\. Give 200ms or 2s"),
         ({"rates": ()}, r"There is no learning rate"),
+        ({"rates": (0.1, 99.0)}, r"--rates 99 is above 1\. Give 0 to 1\."),
         ({"task": "regression", "loss": "cross-entropy"}, r"Numbers have no cross-entropy"),
         ({"id": "which"}, r"The id and the target are one column"),
     ],

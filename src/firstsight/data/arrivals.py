@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from firstsight.data.rows import decimal_hint
 from firstsight.errors import DataError
 
 
@@ -98,4 +99,4 @@ def _number(name: str, cell: Any) -> float:
     try:
         return float(cell)
     except (ValueError, TypeError) as error:
-        raise DataError(f"The column {name} is {cell!r}, not a number.") from error
+        raise DataError(f"The column {name} is {cell!r}, not a number.", hint=decimal_hint(str(cell))) from error

@@ -6,6 +6,7 @@ Shapes: N rows, F features, O targets.
 import csv
 import gzip
 import math
+import re
 import shlex
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from firstsight.errors import DataError
 
 MOST_NAMED = 12
 """Columns that a hint lists."""
+_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,8 @@ def _numbers(
             others = [
                 names[i] for i in columns[:features] if i != column and math.isfinite(_number(row[i].strip() or "0"))
             ]
-            hint = _without(others) if optional and place < features else "Mend it, or remove the line."
+            mend = _without(others) if optional and place < features else "Mend it, or remove the line."
+            hint = decimal_hint(cell) or mend
             raise DataError(f"{path}, line {line}, column {names[column]}: {what}.", hint=hint)
         numbers.append(number)
     return numbers
@@ -255,6 +258,11 @@ def _number(cell: str) -> float:
         return float(cell)
     except ValueError:
         return math.nan
+
+
+def decimal_hint(cell: str) -> str:
+    """What to do with a cell such as 1,5; empty for others."""
+    return "Use decimal points, not commas." if _DECIMAL_COMMA.fullmatch(cell.strip()) else ""
 
 
 def _without(others: list[str]) -> str:

@@ -135,7 +135,7 @@ def predict_arrivals(
                 raise DataError(f"{arrival.record}.")
             inputs = _picture(model, arrival.record[PICTURE]) if pictures else _row(model, arrival.record)
         except FirstsightError as error:
-            on_refused(arrival.offset, error.message)
+            on_refused(arrival.offset, str(error))
             continue
         output_O = outputs_of(model, inputs)[0].tolist()
         if config.task == "classification":

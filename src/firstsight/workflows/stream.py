@@ -13,7 +13,7 @@ from firstsight.config import StreamRecipe
 from firstsight.data.filling import FolderSource
 from firstsight.data.sources import open_source
 from firstsight.data.streams import LABEL, PairSource, Source
-from firstsight.errors import RecipeError, StorageError, UserError
+from firstsight.errors import DataError, RecipeError, StorageError, UserError
 from firstsight.models.folder import DEFAULT_MODEL, Model, address, load_model, require_embedding
 from firstsight.recipes import read_recipe, recipe_from, to_plain, with_flags
 from firstsight.training.loop import deferred_signals
@@ -52,7 +52,7 @@ def stream(
         on_warning: hears at once what is worth reading: the first refused arrivals, and drifts.
 
     Raises:
-        DataError: no such source, no such columns, or nothing but broken records.
+        DataError: no such source, no such columns, no arrival, or nothing but broken records.
         RecipeError: the recipe does not say what to predict, or how.
         UserError: `out` holds a run already, or none where one is to be resumed, or a recipe that is not of a run.
         ModelError: the checkpoint is damaged, or of another recipe.
@@ -72,6 +72,8 @@ def stream(
     try:
         with place.opened(resume) as session, threadpool_limits(1), deferred_signals() as interrupted:
             stopped = _learn(session, opened, place, interrupted, on_figures)
+            if not session.arrivals and not stopped:
+                raise DataError(f"Nothing arrived from {opened.name}.", hint=_what_arrives(embedder))
             on_figures(place.figures(session))
             return place.finish(session, opened.name, stopped)
     except OSError as error:
@@ -187,6 +189,12 @@ def _learn(
             return True
     session.flush()
     return False
+
+
+def _what_arrives(embedder: Model | None) -> str:
+    if embedder is not None:
+        return "Give a folder of pictures of each identity: NAME/*.jpg."
+    return "Give CSV with rows below its header, or JSON lines."
 
 
 def _seconds(text: str) -> float:

@@ -91,7 +91,7 @@ class Session:
             self._add(self.reader.read(arrival.record))
         except DataError as error:
             self.refused += 1
-            self._refuse(error.message, arrival)
+            self._refuse(str(error), arrival)
             if self.refused == self.arrivals == HOPELESS:
                 raise DataError(
                     f"The first {HOPELESS} arrivals were all refused; the last: {error.message}",
@@ -170,7 +170,7 @@ class Session:
     def _begun(self, outputs: int) -> OnlineLearner:
         return OnlineLearner(
             self._recipe.learner, features=len(self.reader.features), outputs=outputs, classes=self.classes
-        )  # fmt: skip
+        )
 
     def _note(self, label: str | float) -> None:
         """A label became known. That of a new class ends the micro-batch: from there on there is an output for it."""
