@@ -94,7 +94,7 @@ VARIANTS: dict[str, Callable[[int], Image.Image]] = {
     "a shadow": lambda s: shaded(draw_symbol(s, ink=100, paper=235), s),
     "specks": lambda s: specked(draw_symbol(s, scale=0.5, pen=3), s),
     "squared paper": lambda s: ruled(draw_symbol(s, ink=40)),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -243,7 +243,7 @@ def test_what_keeps_one_out_is_said_in_a_sentence(
         ("postgresql://ada:secret@/faces?host=/nowhere", "of postgresql://ada@/faces cannot be reached: No such"),
         ("postgresql://ada@127.0.0.1:1/faces", r"ada@127\.0\.0\.1:1/faces cannot be reached: Connection refused"),
     ],
-)  # fmt: skip
+)
 def test_a_server_out_of_reach_is_said_in_a_sentence(url: str, message: str) -> None:
     with pytest.raises(StorageError, match=message + r".*\. Check that it runs, and its address\.$"):
         Gallery(url)

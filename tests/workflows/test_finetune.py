@@ -98,7 +98,7 @@ def test_what_got_no_better_is_not_shipped(photos: Path, blind: Model, tmp_path:
         ({"task": "classification"}, r" has no effect with --task classification."),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused(
     flags: dict[str, Any], said: str, photos: Path, blind: Model, tmp_path: Path
 ) -> None:

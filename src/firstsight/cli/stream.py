@@ -60,9 +60,7 @@ def stream(
     else:
         begun = recipe_of_stream(out) if resume and out else StreamRecipe()
     with _live(quiet=json) as on_figures:
-        run = stream(
-            None, with_flags(begun, **given), out=out, resume=resume, on_figures=on_figures, on_warning=_warn
-        )  # fmt: skip
+        run = stream(None, with_flags(begun, **given), out=out, resume=resume, on_figures=on_figures, on_warning=_warn)
     if json:
         print_json(run.to_json())
     else:

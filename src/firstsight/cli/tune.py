@@ -66,7 +66,7 @@ def tune(
         return _range_test(_resolved(recipe, given), folder, json)
     if report:
         _refuse_beside("--report", searching)
-        return _report(_plan(recipe, given, folder, storage, objective), folder, seeds or 5, json)
+        return _report(_plan(given, folder, storage, objective), folder, seeds or 5, json)
     return _tune(
         recipe, given, folder, json, trials=trials, seconds=_seconds("time", time),
         trial_seconds=_seconds("trial-time", trial_time), objective=objective, workers=workers, storage=storage,
@@ -151,9 +151,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _plan(
-    recipe: Path | None, given: dict[str, Any], folder: Path, storage: str | None, objective: str | None
-) -> "Plan":
+def _plan(given: dict[str, Any], folder: Path, storage: str | None, objective: str | None) -> "Plan":
     """That of the study; where this machine keeps the data may be told."""
     from dataclasses import replace
 

@@ -13,8 +13,8 @@ from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger_rows import (
     Direction,
     Entry,
-    Erased,
     Kind,
+    Purged,
     ReviewKind,
     erase_old,
     insert_entry,
@@ -187,13 +187,13 @@ class Ledger:
         with self._storage.reading() as connection:
             return int(connection.scalar(sa.select(ledger_state.c.retention_days)) or 0)
 
-    def set_retention(self, days: int) -> Erased:
+    def set_retention(self, days: int) -> Purged:
         """Keep entries for so many days (0: without end), and erase at once what is older."""
         with self._storage.writing() as connection:
             connection.execute(sa.update(ledger_state).values(retention_days=_days(days)))
         return self.purge()
 
-    def purge(self) -> Erased:
+    def purge(self) -> Purged:
         """Erase what is older than the retention, overwritten in the database and gone from its log.
 
         Raises:

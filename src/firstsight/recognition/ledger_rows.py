@@ -161,27 +161,27 @@ def _losing(*, everyone: bool) -> list[sa.Delete | sa.Update]:
     ]
 
 
-class Erased(NamedTuple):
+class Purged(NamedTuple):
     """How many were erased because their time was over."""
 
     entries: int
     probes: int
 
 
-def erase_old(connection: sa.Connection, now: datetime, *, at_most_daily: bool = False) -> Erased:
+def erase_old(connection: sa.Connection, now: datetime, *, at_most_daily: bool = False) -> Purged:
     """Erase what is older than the retention, and probes whose days are over. `now` is UTC, naive."""
     days, purged_at = connection.execute(sa.select(ledger_state.c.retention_days, ledger_state.c.purged_at)).one()
     if at_most_daily and abs(now - purged_at) < _ONE_DAY:
-        return Erased(0, 0)
+        return Purged(0, 0)
     connection.execute(sa.update(ledger_state).values(purged_at=now))
     gone = connection.execute(sa.delete(probes).where(probes.c.erase_at <= now)).rowcount
     if not days:
-        return Erased(0, gone)
+        return Purged(0, gone)
     old = ledger.c.at < now - timedelta(days=days)
     gone += connection.execute(
         sa.delete(probes).where(probes.c.ledger_id.in_(sa.select(ledger.c.id).where(old)))
     ).rowcount
-    return Erased(connection.execute(sa.delete(ledger).where(old)).rowcount, gone)
+    return Purged(connection.execute(sa.delete(ledger).where(old)).rowcount, gone)
 
 
 def last_enrolled(connection: sa.Connection) -> dict[str, datetime]:

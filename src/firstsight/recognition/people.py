@@ -34,7 +34,7 @@ class Refusal:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Enrollment:
+class EnrolledList:
     """What became of a list: how many people are new, how many were in the gallery before, and who was refused."""
 
     enrolled: int
@@ -51,7 +51,7 @@ def enroll_people(
     *,
     anyway: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Enrollment:
+) -> EnrolledList:
     """Enroll everyone on a list: a CSV file with the columns name and picture, the latter relative to the file.
 
     Who has several lines is enrolled from all of them at once. Whoever is enrolled already is passed over, so after
@@ -71,7 +71,7 @@ def enroll_people(
         enrolled, known, refused = enrolled + new, known + again, refused + refusals
         left -= sum(map(len, batch.values()))
         on_progress(len(entries) - left, len(entries))
-    return Enrollment(enrolled=enrolled, known=known, refused=tuple(sorted(refused, key=lambda each: each.line)))
+    return EnrolledList(enrolled=enrolled, known=known, refused=tuple(sorted(refused, key=lambda each: each.line)))
 
 
 People = dict[str, list[Entry]]

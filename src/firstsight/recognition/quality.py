@@ -15,12 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from firstsight.config import Preprocessing
+from firstsight.data.align import MOST_ENLARGED
 from firstsight.recognition.decision import Match
 
 # Where doubt begins. A picture refused that was good is worse than a poor one enrolled, so each limit stands well
 # clear of every ordinary set measured: benchmarks/enrollment_verdict.py says by how much, and what is caught.
-MOST_ENLARGED = 4.0
-"""A side that must grow more than so many times: each pixel would fill 16 of the network's."""
 LEAST_CONTRAST = 2.0
 """Gray levels of standard deviation: below, there is nothing but noise."""
 LEAST_SHARPNESS = 0.02

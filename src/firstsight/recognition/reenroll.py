@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from firstsight.config import Preprocessing
+from firstsight.data.align import MOST_ENLARGED
 from firstsight.data.pictures import prepare, read_picture
 from firstsight.errors import GalleryError, ModelError
 from firstsight.functional.quantize import quantize
@@ -15,7 +16,6 @@ from firstsight.models.folder import Model, find_model, read_config, require_emb
 from firstsight.recognition.embed import embed_pictures, to_png
 from firstsight.recognition.forgetting import finish_erasing
 from firstsight.recognition.gallery import Gallery
-from firstsight.recognition.quality import MOST_ENLARGED
 from firstsight.recognition.rows import NewTemplate, Stored, insert_templates, stored
 from firstsight.recognition.schema import forgotten, gallery, identities, templates
 

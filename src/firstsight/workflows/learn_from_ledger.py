@@ -142,9 +142,7 @@ def _settled(recipe: Recipe | str | Path | None, gallery: Gallery) -> Recipe:
         )
     if gallery.model_name is None:
         raise GalleryError(f"Nobody is enrolled in {gallery.where}.", hint="Enroll first: firstsight enroll")
-    return replace(
-        read, start=replace(read.start, model=gallery.model_name), data=replace(data, path=gallery.where)
-    )  # fmt: skip
+    return replace(read, start=replace(read.start, model=gallery.model_name), data=replace(data, path=gallery.where))
 
 
 def _require_people(confirmed: Confirmed) -> None:

@@ -69,7 +69,7 @@ def report(folder: Path, plan: Plan, *, seeds: int = 5, on_progress: OnProgress 
     page = write_report(
         folder,
         title=f"firstsight tune: {plan.name}",
-        summary=_summary(study, tuned, by_seed),
+        summary=_summary(tuned, by_seed),
         headlines=_headlines(tuned, by_seed),
         tables=[_best_table(tuned), _trial_table(study, plan), *_seed_tables(by_seed), *_pruned_tables(study)],
         sections=_sections(study, plan),
@@ -79,7 +79,7 @@ def report(folder: Path, plan: Plan, *, seeds: int = 5, on_progress: OnProgress 
     return Reported(page, tuned, by_seed)
 
 
-def _summary(study: Study, tuned: Tuned, by_seed: BySeed | None) -> str:
+def _summary(tuned: Tuned, by_seed: BySeed | None) -> str:
     plan = tuned.plan
     verdict = by_seed.in_words() if by_seed else "No trial was better than the recipe as it was."
     own = " These seeds hold out other data, too." if plan.recipe.data.val == "" else ""
