@@ -39,7 +39,7 @@ from firstsight.evaluation.comparison import compare
 from firstsight.evaluation.episodes import evaluate_runs
 from firstsight.models.folder import Model, load_model
 from firstsight.recipes import read_recipe, read_tables, with_flags
-from firstsight.search import Dimension, Space, Span, read_space, recipe_at, space_from
+from firstsight.workflows.search_space import Dimension, Space, Span, read_space, recipe_at, space_from
 from firstsight.workflows.train_run import train
 from firstsight.workflows.tune import Tuned, tune
 from firstsight.workflows.tune_study import open_study, over

@@ -18,8 +18,8 @@ from firstsight.config import Recipe
 from firstsight.recipes import recipe_from, settings, with_flags
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
-from firstsight.search import DEFAULTS, space_from
 from firstsight.workflows.demo import write_digits
+from firstsight.workflows.search_space import DEFAULTS, space_from
 from firstsight.workflows.train_run import train
 
 ROOT = Path(__file__).parents[1]

@@ -16,9 +16,9 @@ from firstsight.config import Recipe
 from firstsight.errors import FirstsightError, TrainingError, UserError
 from firstsight.evaluation.bounds import student_interval
 from firstsight.recipes import read_recipe, with_flags
-from firstsight.search import Space, space_from
 from firstsight.workflows import tune_seeds, tune_trial
 from firstsight.workflows.range_test import _judged, range_test, write_range_test
+from firstsight.workflows.search_space import Space, space_from
 from firstsight.workflows.train_run import train
 from firstsight.workflows.tune import Tuned, reasons, tune
 from firstsight.workflows.tune_begin import stored_plan

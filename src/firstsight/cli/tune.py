@@ -104,7 +104,7 @@ def _seconds(name: str, text: str | None) -> float | None:
 
 
 def _tune(recipe: Path | None, given: dict[str, Any], folder: Path, json: bool, **options: Any) -> int:
-    from firstsight.search import default_space, read_space
+    from firstsight.workflows.search_space import default_space, read_space
     from firstsight.workflows.tune import tune
     from firstsight.workflows.tune_study import see_report
 

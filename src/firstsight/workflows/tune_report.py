@@ -12,8 +12,8 @@ from typing import Any
 from firstsight.errors import UserError
 from firstsight.evaluation import tuning_plots as plots
 from firstsight.evaluation.report import Headline, Plot, Section, Table, write_report
-from firstsight.search import Choices, Dimension
 from firstsight.workflows.progress import OnProgress, silent
+from firstsight.workflows.search_space import Choices, Dimension
 from firstsight.workflows.tune import BEST, Tuned, conclude, reasons, to_plain_value
 from firstsight.workflows.tune_seeds import BySeed, compare_by_seed
 from firstsight.workflows.tune_study import (

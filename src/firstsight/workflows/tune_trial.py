@@ -12,11 +12,19 @@ from torch import nn
 from firstsight.config import Recipe
 from firstsight.errors import RecipeError, TrainingError, UserError
 from firstsight.recipes import recipe_from, to_plain
-from firstsight.search import Choices, Dimension, Space, label, recipe_at, space_from_plain, space_to_plain
 from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import make_loss
 from firstsight.workflows.jobs import Job
 from firstsight.workflows.progress import OnProgress, silent
+from firstsight.workflows.search_space import (
+    Choices,
+    Dimension,
+    Space,
+    label,
+    recipe_at,
+    space_from_plain,
+    space_to_plain,
+)
 from firstsight.workflows.train_run import prepare
 from firstsight.workflows.tune_study import (
     REASON,

@@ -8,7 +8,7 @@ import pytest
 from firstsight.config import Recipe
 from firstsight.errors import RecipeError
 from firstsight.recipes import read_recipe, refuse_without_effect, settings, with_flags
-from firstsight.search import (
+from firstsight.workflows.search_space import (
     DEFAULTS,
     NOT_SEARCHED,
     Choices,
