@@ -230,10 +230,10 @@ def _place(text: str) -> Place:
 
 
 def _no_place() -> Problem:
-    return Problem(422, "invalid", "before: this is no `next` of an answer.")
+    return Problem(422, "invalid", "before: this is no `next` of an answer.", hint="Send the last `next`, as it came.")
 
 
 def _midnight(day: date, zone: Any) -> datetime:
     if not 1970 <= day.year <= 9000:
-        raise Problem(422, "invalid", f"day: {day} is out of range.")
+        raise Problem(422, "invalid", f"day: {day} is out of range.", hint="Send a day of 1970 to 9000.")
     return midnight(day, zone)

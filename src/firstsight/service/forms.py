@@ -95,7 +95,8 @@ async def _parsed(request: Request, take: Callable[[int], None]) -> tuple[bytes,
             form = await parser.parse()
         return await _picture_and_texts(form)
     except MultiPartException as error:
-        raise Problem(400, "not-a-form", f"The form cannot be read: {error.message.rstrip('.')}.") from error
+        message = f"The form cannot be read: {error.message.rstrip('.')}."
+        raise Problem(400, "not-a-form", message, hint="Send multipart/form-data with one picture.") from error
     finally:
         for file in parser._files_to_close_on_error:  # Starlette closes them after errors of its own only
             file.close()

@@ -57,7 +57,7 @@ class Observe:
             await self._app(scope, receive, send_with_headers)
         except Exception:  # it goes on to the log
             if status is None:
-                failed = Problem(500, "internal", "The service failed.", hint="Its log says why.")
+                failed = Problem(500, "failed", "The service failed.", hint="Its log says why.")
                 await respond(failed)(scope, receive, send_with_headers)
             raise
         finally:

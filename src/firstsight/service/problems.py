@@ -37,7 +37,7 @@ class Problem(UserError):
         code: str,
         message: str,
         *,
-        hint: str = "",
+        hint: str,
         headers: dict[str, str] | None = None,
         person_id: int | None = None,
     ) -> None:
@@ -60,11 +60,28 @@ _STATUS: dict[type[FirstsightError], int] = {
     StorageError: 503,
 }
 _CODES = {400: "not-a-form", 404: "not-found", 405: "method", 408: "too-slow", 413: "too-large"}
+_WHAT_THERE_IS = "See /v1/openapi.json for what there is."
 _SAID = {
-    404: ("There is nothing here.", "See /v1/openapi.json for what there is."),
+    404: ("There is nothing here.", _WHAT_THERE_IS),
     405: ("This cannot be done here.", "See /v1/openapi.json for what can."),
     408: ("The request took more than 30 seconds to arrive.", "Try again."),
 }
+_INSTEAD = {
+    "missing": "Send the field {field}.",
+    "extra_forbidden": "Leave {field} out.",
+    "literal_error": "Send {expected}.",
+    "json_invalid": "Send JSON.",
+    "bool_parsing": "Send true or false.",
+    "int_parsing": "Send a whole number.",
+    "float_parsing": "Send a number.",
+    "finite_number": "Send a number.",
+    "greater_than_equal": "Send {ge} or more.",
+    "less_than_equal": "Send {le} or less.",
+    "string_too_short": "Send at least {min_length} character.",
+    "string_too_long": "Send at most {max_length} characters.",
+    "date_from_datetime_parsing": "Send a day such as 2026-11-25.",
+}
+"""By pydantic's name of what is wrong with a field."""
 
 
 def code_of(error: FirstsightError) -> str:
@@ -91,7 +108,7 @@ def answer_problems(app: FastAPI, where: str) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return respond(Problem(422, "invalid", _first(error)), where)
+        return respond(_invalid(error), where)
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
@@ -99,12 +116,12 @@ def answer_problems(app: FastAPI, where: str) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
-        return respond(Problem(400, "disconnected", "The client went away."), where)
+        return respond(Problem(400, "disconnected", "The client went away.", hint="Send it again."), where)
 
 
 def problem_of(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Problem:
     """What the framework says with a status, in our words."""
-    message, hint = _SAID.get(status, (f"{detail.rstrip('.')}.", "Send less." if status == 413 else ""))
+    message, hint = _SAID.get(status, (f"{detail.rstrip('.')}.", "Send less." if status == 413 else _WHAT_THERE_IS))
     return Problem(status, _CODES.get(status, "http"), message, hint=hint, headers=headers)
 
 
@@ -136,11 +153,14 @@ def _hint(error: FirstsightError) -> str:
         if doubts == ["look-alike"]:
             return f"If it is {error.verdict.nearest}, add the picture to that person; if not, send anyway=true."
         return "Send a better picture, or insist with anyway=true."
-    return error.hint
+    return error.hint or "Try again; if it stays, the log of the service says more."
 
 
-def _first(error: RequestValidationError) -> str:
-    """The first thing that is wrong, without what was sent."""
-    found: dict[str, Any] = error.errors()[0]
-    place = ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0])
-    return f"{place}: {found['msg']}."
+def _invalid(error: RequestValidationError) -> Problem:
+    """The first thing that is wrong, without what was sent; a field that is wrong before one that lacks."""
+    errors: list[dict[str, Any]] = list(error.errors())
+    found = min(errors, key=lambda each: each["type"] in ("missing", "extra_forbidden"))
+    field = [part for part in found["loc"] if isinstance(part, str)][-1]
+    hint = _INSTEAD.get(found["type"], "See /v1/openapi.json for what it takes.")
+    instead = hint.format_map({"field": field, **found.get("ctx", {})})
+    return Problem(422, "invalid", f"{field}: {found['msg']}.", hint=instead)
