@@ -24,13 +24,14 @@ from firstsight.recognition.ledger import Ledger
 from firstsight.recognition.rows import id_of
 from firstsight.recognition.schema import copies
 
-# argv: the backup, the gallery
+# argv: the backup, the gallery, after how many pages the process ends
 KILLED = """
 import os, sys
 from pathlib import Path
 from firstsight.recognition import backup
 backup._PAGES = 4
-backup.restore(Path(sys.argv[1]), sys.argv[2], force=True, on_progress=lambda done, total: done > 12 and os._exit(9))
+end = lambda done, total: done >= {"12": 12, "total": total}[sys.argv[3]] and os._exit(9)
+backup.restore(Path(sys.argv[1]), sys.argv[2], force=True, on_progress=end)
 """
 NAMES = [f"person {i}" for i in range(40)]
 
@@ -271,10 +272,28 @@ def test_a_restore_that_ends_midway_leaves_the_old_gallery(path: Path, tmp_path:
     backup(path, tmp_path / "b.sqlite")
     with Gallery(path) as gallery:
         gallery.forget(NAMES[0])
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "b.sqlite"), str(path)], check=False)
-    assert killed.returncode == 9, "it came to its end"
+    end_after("12", tmp_path / "b.sqlite", path)
     with Gallery(path) as gallery:
         assert gallery.names() == NAMES[1:]
+    assert restore(tmp_path / "b.sqlite", path, force=True) == Restored(40, (NAMES[0],))
+    assert sorted(file.name for file in tmp_path.iterdir() if file.name.endswith(".fresh")) == []
+
+
+def test_a_restore_that_ends_with_the_last_page_has_forgotten_nothing(path: Path, tmp_path: Path) -> None:
+    backup(path, tmp_path / "known.sqlite")
+    (tmp_path / "b.sqlite").write_bytes((tmp_path / "known.sqlite").read_bytes())
+    with Gallery(path) as gallery:
+        gallery.forget(NAMES[0])
+    end_after("total", tmp_path / "b.sqlite", path)
+    with Gallery(path) as gallery:
+        assert gallery.names() == NAMES
+        receipt = gallery.forget(NAMES[0])
+    assert {Path(copy.path).name for copy in receipt.copies} == {"known.sqlite", "b.sqlite"}
+
+
+def end_after(pages: str, file: Path, gallery: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(file), str(gallery), pages], check=False)
+    assert killed.returncode == 9, "it came to its end"
 
 
 def test_what_is_no_backup_is_refused(path: Path, tmp_path: Path) -> None:

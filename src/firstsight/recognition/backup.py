@@ -2,12 +2,13 @@
 
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from firstsight.atomic import appearing_whole, remove_leftovers
+from firstsight.atomic import FRESH, appearing_whole, remove_leftovers
 from firstsight.errors import GalleryError, OtherModel, StorageError
 from firstsight.recognition.copies import making_copy
 from firstsight.recognition.formats import refuse_newer
@@ -107,12 +108,15 @@ def restore(
             )
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copy_in(source, target, on_progress)
+            remove_leftovers(target)
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=FRESH, dir=target.parent) as beside:
+                ready = Path(beside) / target.name
+                restored = _made_ready(source, ready, str(file.resolve()), before)
+                with closing(_opened(ready)) as whole:
+                    _copy_in(whole, target, on_progress)
+            return restored
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror}.", hint="Name another place.") from error
-    with closing(SqliteStorage(target)) as storage, storage.writing() as connection:  # brought to the newest format
-        size = lock(connection).size
-        return Restored(size, tuple(note_restored(connection, str(file.resolve()), before)))
 
 
 def file_of(gallery: str | Path) -> Path:
@@ -175,6 +179,15 @@ def _refuse_other_model(source: sqlite3.Connection, file: Path, model: str) -> N
             f"({model[:8]}).",
             hint=f"Add --model {name}, or restore it into a file of its own with --gallery FILE.",
         )
+
+
+def _made_ready(source: sqlite3.Connection, ready: Path, path: str, before: Remembered) -> Restored:
+    """The backup from `path` as it shall be, in the newest format and with what it is to remember, in a file of its
+    own: it takes the gallery's place in one step, and no power cut comes between."""
+    with in_one_sentence(str(ready)), closing(_opened(ready)) as copy:
+        _copy(source, copy, lambda done, total: None)
+    with closing(SqliteStorage(ready)) as storage, storage.writing() as connection:
+        return Restored(lock(connection).size, tuple(note_restored(connection, path, before)))
 
 
 def _copy_in(source: sqlite3.Connection, target: Path, on_progress: OnPages) -> None:
