@@ -116,7 +116,7 @@ def test_train_takes_a_recipe_with_a_search(tmp_path: Path) -> None:
     assert read_space(path, recipe) == default_space(recipe)
 
 
-RECIPES = [path for path in (Path(__file__).parents[1] / "recipes").glob("*.toml") if path.name != "stream.toml"]
+RECIPES = [path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if path.name != "stream.toml"]
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.name)
