@@ -12,7 +12,7 @@ from faces import portrait
 from firstsight.config import ModelConfig
 from firstsight.data.pictures import prepare, to_input
 from firstsight.errors import MissingExtra
-from firstsight.models import sface
+from firstsight.models import folder, sface
 from firstsight.models.folder import Model, copy_model, load_model, save_model, set_align
 from firstsight.models.onnx_weights import onnx_weights
 from firstsight.models.registry import build_network
@@ -65,15 +65,18 @@ def test_weights_are_made_once_and_mended_where_they_were_damaged(
 ) -> None:
     weights = faces.config.weights_sha256
     (cache_folder()).mkdir(parents=True)
-    made = sface.published_weights(build_network(faces.config), weights)
+    made = sface.published_weights(lambda: build_network(faces.config), weights)
     (kept,) = cache_folder().glob("sface-*")
     assert kept.read_bytes() == made
+    built: list[ModelConfig] = []
     monkeypatch.setattr(sface, "converted_weights", None)
-    assert sface.published_weights(build_network(faces.config), weights) == made
+    monkeypatch.setattr(folder, "build_network", lambda config: built.append(config) or build_network(config))
+    assert load_model("faces").identity == faces.identity
+    assert len(built) == 1, "a network takes longer to build than its weights to read"
     monkeypatch.undo()
     kept.write_bytes(made[:-1])
     monkeypatch.setenv("FIRSTSIGHT_CACHE", str(kept.parent))
-    assert sface.published_weights(build_network(faces.config), weights) == made
+    assert sface.published_weights(lambda: build_network(faces.config), weights) == made
     assert kept.read_bytes() == made
 
 

@@ -4,16 +4,18 @@ import sqlite3
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 import torch
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tiny_models import pixel_model, random_templates
 from traces import killed_midway, pieces_found
 
 from firstsight.errors import GalleryError, MissingExtra, StorageError
-from firstsight.recognition import keys
+from firstsight.recognition import keys, sealing
 from firstsight.recognition.decision import Rule, decide_identify
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
@@ -165,6 +167,30 @@ def test_a_plain_gallery_is_encrypted_in_place(path: Path) -> None:
         assert everyone_is_known(gallery)
         assert gallery.forget("dan").pictures == 1
     assert in_clear(path.parent) == 0
+
+
+def test_a_gallery_is_encrypted_a_few_rows_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures and probes need not fit in memory, and none is passed over."""
+    sealed_at_once: list[int] = []
+    execute = sa.Connection.execute
+
+    def counted(self: sa.Connection, statement: Any, rows: Any = None, **options: Any) -> Any:
+        if isinstance(rows, list) and isinstance(statement, sa.Update):
+            sealed_at_once.append(len(rows))
+        return execute(self, statement, rows, **options)
+
+    monkeypatch.setattr(sealing, "_SEALED_AT_ONCE", 2)
+    filled(path, key=None)
+    with Gallery(path) as gallery:
+        stranger = decide_identify([], Rule(1.1))
+        for picture in PICTURES:
+            Ledger(gallery).record("identify", stranger, probe=picture, keep_probe_days=9)
+        monkeypatch.setattr(sa.Connection, "execute", counted)
+        gallery.encrypt(KEY)
+        assert sealed_at_once == [2, 1, 2, 1]
+        assert in_clear(path.parent) == 0
+        assert everyone_is_known(gallery)
+        assert [Ledger(gallery).probe(number) for number in (1, 2, 3)] == PICTURES
 
 
 def test_one_who_opened_it_before_it_was_encrypted_writes_nothing_in_clear(path: Path) -> None:

@@ -12,11 +12,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from tiny_models import random_templates
+from jaxtyping import Int8
+from tiny_models import pixel_model, random_templates
+from torch import Tensor
 
 from firstsight.errors import GalleryError, StorageError
 from firstsight.recognition import schema
 from firstsight.recognition.gallery import Gallery
+from firstsight.workflows.models import list_models
 
 
 @pytest.fixture
@@ -41,8 +44,8 @@ def test_the_migrations_lead_to_the_tables_of_the_code(shared_gallery_url: str) 
     assert ScriptDirectory.from_config(config).get_current_head() == schema.FORMAT
 
 
-def test_a_gallery_of_the_first_format_keeps_what_it_holds(path: Path) -> None:
-    """And of whom it had forgotten, the traces are erased."""
+def in_first_format(path: Path) -> Int8[Tensor, "1 D"]:
+    """A gallery of one person; her template."""
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = Config(attributes={"connection": connection})
@@ -66,6 +69,12 @@ def test_a_gallery_of_the_first_format_keeps_what_it_holds(path: Path) -> None:
         ):
             connection.execute(sa.text(statement), row)
     engine.dispose()
+    return held
+
+
+def test_a_gallery_of_the_first_format_keeps_what_it_holds(path: Path) -> None:
+    """And of whom it had forgotten, the traces are erased."""
+    held = in_first_format(path)
     assert b"of one who was forgotten" in path.read_bytes()
     with Gallery(path) as gallery:
         assert (gallery.names(), gallery.model_name, len(gallery)) == (["ada"], "old", 1)
@@ -73,6 +82,20 @@ def test_a_gallery_of_the_first_format_keeps_what_it_holds(path: Path) -> None:
         ((name, [enrollment]),) = gallery.enrollments()
         assert (name, enrollment) == ("ada", (datetime(2026, 1, 2, 3, 4, 5), True, None))
     assert b"of one who was forgotten" not in path.read_bytes()
+
+
+def test_to_list_what_is_enrolled_changes_no_gallery(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older format stays as it is: another machine may still need it. No key is asked for."""
+    monkeypatch.setattr("firstsight.workflows.models.default_gallery_path", lambda identity: path)
+    in_first_format(path)
+    before = path.read_bytes()
+    assert [model["enrolled"] for model in list_models(path.parent / "runs")] == [1, 1]
+    assert (path.read_bytes(), [file.name for file in path.parent.iterdir()]) == (before, [path.name])
+    path.unlink()
+    with Gallery(path, key=bytes(32)) as gallery:
+        gallery.bind_model(pixel_model("tiny"))
+        gallery.enroll("ada", random_templates(1)[0])
+    assert [model["enrolled"] for model in list_models(path.parent / "runs")] == [1, 1]
 
 
 def test_a_gallery_is_made_with_its_folders_and_found_again(tmp_path: Path, model) -> None:

