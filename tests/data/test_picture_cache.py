@@ -135,7 +135,7 @@ def test_not_one_readable_picture_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "bad" / name).mkdir(parents=True)
         (tmp_path / "bad" / name / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"bad: none of 2 pictures can be read; the last .* Check what they are."):
+    with pytest.raises(DataError, match=r"bad: none of 2 pictures can be used; the last .* Check what they are."):
         pack(open_pictures(tmp_path / "bad"))
     assert cache_files() == []
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from faces import portrait
 from pictures import write_identities
 
 from firstsight.config import ModelConfig, Network, Preprocessing, Recipe
-from firstsight.errors import FirstsightError
+from firstsight.errors import DataError, FirstsightError
 from firstsight.models.folder import Model, load_model, make_model, save_model
 from firstsight.models.registry import build_network
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.workflows.forget import models_trained_on, note_training
+from firstsight.workflows.jobs import open_job
+from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import Run, train
 
 FLAGS: dict[str, Any] = {
@@ -67,6 +70,20 @@ def test_it_takes_over_network_and_preprocessing_and_gets_better(photos: Path, b
     assert "[network]" not in (tmp_path / "run" / "recipe.toml").read_text(), "it would have no effect"
     again = train(tmp_path / "run" / "recipe.toml", out=tmp_path / "again")
     assert again.model.identity == run.model.identity
+
+
+def test_where_no_faces_are_found_what_helps_is_said(photos: Path, tmp_path: Path) -> None:
+    recipe = with_flags(Recipe(), data=str(photos), start_from="faces", **FLAGS)
+    helps = r"If they are aligned faces already, or show none, add --align none\."
+    with pytest.raises(DataError, match=rf"none of 24 pictures can be used; the last shows no face\. {helps}"):
+        train(recipe, out=tmp_path / "run")
+    for folder in photos.iterdir():
+        portrait().save(folder / "0.png")
+    few = r"has 0 identities with 2 pictures or more, and 1 are needed\. 18 pictures were left out: p\d/3.png shows no "
+    with pytest.raises(DataError, match=rf"{few}face\. {helps}"):
+        train(recipe, out=tmp_path / "run")
+    job = open_job(with_flags(recipe, align="none"), silent, start=load_model("faces"))
+    assert (job.learned, job.unreadable) == ({"identities": 6, "pictures": 24}, ())
 
 
 def test_what_got_no_better_is_not_shipped(photos: Path, blind: Model, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from firstsight.data.align import detector_version
 from firstsight.data.files import MemoryFiles
 from firstsight.data.identities import PictureSet
 from firstsight.data.pictures import is_gray, prepare
-from firstsight.errors import DataError, PictureError
+from firstsight.errors import DataError, PictureError, PictureUnfit
 from firstsight.places import cache_folder
 
 FORMAT = 1
@@ -43,6 +43,9 @@ _ENDING = struct.Struct(f"<Q{len(_MAGIC)}s")  # length of the JSON, magic
 _WINDOW = 256  # pictures in flight: bounds memory, and the wait after Ctrl-C
 _SPARE_BYTES = 64 * 2**20  # of the disk are left free
 _DAY = 24 * 3600.0
+
+WITHOUT_FACES = "If they are aligned faces already, or show none, add --align none."
+"""What helps where faces are looked for in other pictures."""
 
 
 class Skipped(NamedTuple):
@@ -211,8 +214,11 @@ def _decoded(
         try:
             return prepare(pictures.picture(index), preprocessing, name=pictures.where(index))
         except PictureError as error:
+            if isinstance(error, PictureUnfit):
+                unfit.append(index)
             return Skipped(pictures.paths[index], error.message.removeprefix(pictures.where(index)).strip())
 
+    unfit: list[int] = []
     total, readable, reason = len(pictures), 0, ""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, total, _WINDOW):
@@ -225,7 +231,8 @@ def _decoded(
                     on_progress(index + 1, total)
     if not readable:
         raise DataError(
-            f"{pictures.source}: none of {total} pictures can be read; the last {reason}", hint="Check what they are."
+            f"{pictures.source}: none of {total} pictures can be used; the last {reason}",
+            hint=WITHOUT_FACES if unfit else "Check what they are.",
         )
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from firstsight.config import ModelConfig, Preprocessing, Recipe
-from firstsight.data.cache import Skipped, packed_pictures, resolve_color
+from firstsight.data.cache import WITHOUT_FACES, Packed, Skipped, packed_pictures, resolve_color
 from firstsight.data.identities import (
     PictureSet,
     few_pictures,
@@ -146,7 +146,7 @@ class EmbeddingJob:
         _require_pairs(learned, self._held_out)
         self.recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
         packed = packed_pictures(learned, self.recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
-        _require_pairs(packed.kept, None)
+        _require_kept(packed, self.recipe.preprocessing)
         made_for = start.config.preprocessing if start else self.recipe.preprocessing
         self.config = ModelConfig(network=recipe.network, preprocessing=made_for)
         self.feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), self.recipe)
@@ -313,6 +313,20 @@ def _identity_sets(recipe: Recipe, pictures: PictureSet) -> tuple[PictureSet, Pi
 
 def _counts(pictures: PictureSet) -> dict[str, int]:
     return {"identities": len(pictures.names), "pictures": len(pictures)}
+
+
+def _require_kept(packed: Packed, preprocessing: Preprocessing) -> None:
+    """The same of the pictures that could be used."""
+    try:
+        _require_pairs(packed.kept, None)
+    except DataError as error:
+        if not packed.skipped:
+            raise
+        path, reason = packed.skipped[-1]
+        why = f"{len(packed.skipped)} pictures were left out: {path} {reason}"
+        raise DataError(
+            error.message, hint=f"{why} {WITHOUT_FACES}" if preprocessing.align == "faces" else why
+        ) from error
 
 
 def _require_pairs(learned: PictureSet, held_out: PictureSet | None) -> None:
