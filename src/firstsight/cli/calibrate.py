@@ -1,10 +1,13 @@
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Align, Device, Json, Model, Seeing
+
+if TYPE_CHECKING:
+    from firstsight.workflows.calibrate import Calibrated
 
 
 def calibrate(
@@ -36,7 +39,6 @@ def calibrate(
     from contextlib import nullcontext
 
     from firstsight.cli.recognizer import load_named, open_recognizer
-    from firstsight.evaluation.promise import at_size, group_table, group_warnings, promise_lines
     from firstsight.models.folder import shipped_models
     from firstsight.workflows.calibrate import calibrate_model
 
@@ -54,7 +56,14 @@ def calibrate(
         )
     if json:
         print_json(found.to_json())
-        return 0
+    else:
+        _show(found)
+    return 0
+
+
+def _show(found: "Calibrated") -> None:
+    from firstsight.evaluation.promise import at_size, group_table, group_warnings, promise_lines
+
     for line in promise_lines(found.point):
         console.print(line, markup=False)
     if found.templates is not None:
@@ -67,4 +76,3 @@ def calibrate(
         err.print(warning, style="yellow", markup=False)
     for path, reason in found.skipped:
         err.print(f"unreadable, left out: {path}: {reason}", markup=False)
-    return 0

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -7,6 +7,9 @@ from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Anyway, Device, GalleryUrl, Json, Model, Seeing
 from firstsight.errors import PictureRefused, PictureUnfit
+
+if TYPE_CHECKING:
+    from firstsight.recognition.quality import Verdict
 
 
 def enroll(
@@ -37,14 +40,9 @@ def enroll(
             verdict = recognizer.enroll(
                 name, picture, add=add, anyway=anyway, keep_picture=not no_picture, consent=consent
             )
-        except PictureRefused as refusal:
+        except (PictureRefused, PictureUnfit) as refusal:
             if json:
-                print_json({"enrolled": None, "name": name, "picture": str(picture), **refusal.verdict.to_json()})
-            raise
-        except PictureUnfit as unfit:
-            if json:
-                about = {"decision": unfit.answer, "reason": unfit.reason, "boxes": unfit.boxes}
-                print_json({"enrolled": None, "name": name, "picture": str(picture), **about})
+                print_json({"enrolled": None, "name": name, "picture": str(picture), **_why(refusal)})
             raise
         size = len(recognizer.gallery)
         if json:
@@ -56,11 +54,22 @@ def enroll(
             note = ", nor was the consent noted" if consent else ""
             console.print(f"{name} has this very picture already: nothing was added{note}.", markup=False)
             return 0
-        if verdict.doubts:
-            err.print(f"Enrolled all the same: {picture} {verdict}.", style="yellow", markup=False)
-        elif verdict.may_be_confused:
-            figures = f"distance {verdict.distance:.3f}, threshold {verdict.threshold:.3f}"
-            err.print(f"{picture} may be taken for {verdict.nearest}, too ({figures}).", style="yellow", markup=False)
+        _warn(picture, verdict)
         done = "has one picture more" if add else "is enrolled"
         console.print(f"{name} {done} ({size} in {recognizer.gallery.where}).", markup=False)
     return 0
+
+
+def _why(refusal: PictureRefused | PictureUnfit) -> dict[str, Any]:
+    if isinstance(refusal, PictureRefused):
+        figures: dict[str, Any] = refusal.verdict.to_json()
+        return figures
+    return {"decision": refusal.answer, "reason": refusal.reason, "boxes": refusal.boxes}
+
+
+def _warn(picture: Path, verdict: "Verdict") -> None:
+    if verdict.doubts:
+        err.print(f"Enrolled all the same: {picture} {verdict}.", style="yellow", markup=False)
+    elif verdict.may_be_confused:
+        figures = f"distance {verdict.distance:.3f}, threshold {verdict.threshold:.3f}"
+        err.print(f"{picture} may be taken for {verdict.nearest}, too ({figures}).", style="yellow", markup=False)

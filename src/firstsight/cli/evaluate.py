@@ -1,11 +1,14 @@
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from firstsight.cli.console import err, print_json, print_table, progress
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Align, Device, Json, Model, Seed
+
+if TYPE_CHECKING:
+    from firstsight.workflows.evaluate_run import Measured
 
 
 def evaluate(
@@ -58,7 +61,12 @@ def evaluate(
     report = measured.write(out) if out else None
     if json:
         print_json(measured.figures)
-        return 0
+    else:
+        _show(measured, report)
+    return 0
+
+
+def _show(measured: "Measured", report: Path | None) -> None:
     print_table(measured.table.columns, measured.table.rows)
     console.print(measured.table.caption, markup=False)
     for note in measured.notes:
@@ -67,4 +75,3 @@ def evaluate(
         err.print(f"unreadable, counted as a mistake: {path}: {reason}", markup=False)
     if report:
         console.print(f"report: {report}", markup=False)
-    return 0
