@@ -37,7 +37,7 @@ class Setting:
     def about(self) -> str:
         """Its help, and with what it has an effect."""
         others = [
-            f"--{flag} {' or '.join(value for value in values if value != 'auto')}"
+            _typed(flag, " or ".join(value for value in values if value != "auto"))
             for flag, values in self.only.items()
             if any(values)
         ]
