@@ -32,7 +32,8 @@ from firstsight.recipes import with_flags
 from firstsight.training import checkpoint as checkpoints
 from firstsight.training.loop import Stopped, Update, fit
 from firstsight.workflows import train_run
-from firstsight.workflows.train_run import recipe_of_run, train
+from firstsight.workflows.prepare import recipe_of_run
+from firstsight.workflows.train_run import train
 
 
 class PowerCutError(Exception):

@@ -16,7 +16,7 @@ from firstsight.models.folder import Model, load_model, make_model, save_model
 from firstsight.models.registry import build_network
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.workflows.forget import models_trained_on, note_training
-from firstsight.workflows.jobs import open_job
+from firstsight.workflows.prepare import open_job
 from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import Run, train
 

@@ -17,8 +17,9 @@ from firstsight.recipes import with_flags
 from firstsight.training.randomness import generator_for
 from firstsight.workflows import overfit as overfitting
 from firstsight.workflows.dry_run import DryRun, dry_run
-from firstsight.workflows.jobs import EmbeddingJob, open_job
+from firstsight.workflows.embedding_job import EmbeddingJob
 from firstsight.workflows.overfit import Overfit, overfit, overfit_recipe
+from firstsight.workflows.prepare import open_job
 from firstsight.workflows.progress import silent
 from firstsight.workflows.train_run import train
 from firstsight.workflows.trials import fit_while

@@ -57,7 +57,7 @@ def train(
 
 def _own_recipe(out: Path, given: dict[str, Any]) -> "Recipe":
     """That of the run to be resumed, which no flag may change."""
-    from firstsight.workflows.train_run import recipe_of_run
+    from firstsight.workflows.prepare import recipe_of_run
 
     recipe = recipe_of_run(out)
     if given:

@@ -21,9 +21,9 @@ from firstsight.training.loop import Update
 from firstsight.training.loss import loss_name
 from firstsight.training.randomness import generator_for
 from firstsight.training.ranks import from_first, joined_ranks, rank
-from firstsight.workflows.jobs import Job
+from firstsight.workflows.job import Job
+from firstsight.workflows.prepare import given_recipe, prepare
 from firstsight.workflows.progress import OnProgress, silent
-from firstsight.workflows.train_run import given_recipe, prepare
 from firstsight.workflows.trials import count_in_words, fit_while
 
 TIMED = 20

@@ -9,7 +9,7 @@ from torch import nn
 from firstsight.config import Recipe
 from firstsight.errors import UserError
 from firstsight.models.folder import Model, load_model, require_embedding
-from firstsight.workflows.jobs import Job
+from firstsight.workflows.job import Job
 
 
 def start_of(recipe: Recipe, network: nn.Module | None, device: torch.device) -> Model | None:

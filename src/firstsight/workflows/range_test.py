@@ -16,8 +16,8 @@ from firstsight.errors import TrainingError, UserError
 from firstsight.evaluation.report import Headline, Plot, Section, write_report
 from firstsight.evaluation.tuning_plots import range_curve
 from firstsight.training.loop import Update
+from firstsight.workflows.prepare import given_recipe, prepare
 from firstsight.workflows.progress import OnProgress, silent
-from firstsight.workflows.train_run import given_recipe, prepare
 from firstsight.workflows.trials import fit_while
 
 LOWEST, HIGHEST = 1e-5, 1e2

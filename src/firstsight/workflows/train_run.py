@@ -1,6 +1,5 @@
 """From data to a model folder with its report: the `train` verb."""
 
-import copy
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,16 +10,14 @@ import torch
 from torch import nn
 
 from firstsight.atomic import remove_leftovers, write_atomically
-from firstsight.config import Network, Recipe
+from firstsight.config import Recipe
 from firstsight.data.identities import PictureSet
 from firstsight.errors import StorageError, UserError
 from firstsight.evaluation import pages
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Section, write_report
-from firstsight.models.device import pick_device
 from firstsight.models.folder import Model, copy_model, make_model, save_model
-from firstsight.models.registry import CUSTOM, build_network, own_network
-from firstsight.recipes import read_recipe, refuse_without_effect, write_recipe
+from firstsight.recipes import write_recipe
 from firstsight.training.checkpoint import FILE, Place, how_to_resume, interruptible
 from firstsight.training.collapse import watch_for_collapse
 from firstsight.training.loop import Update, fit, with_precision
@@ -28,9 +25,10 @@ from firstsight.training.loss import make_loss
 from firstsight.training.metrics import metrics_file
 from firstsight.training.ranks import from_first, joined_ranks, rank
 from firstsight.training.tensorboard import require_tensorboard
-from firstsight.workflows.finetune import require_a_comparison, start_of, why_kept
+from firstsight.workflows.finetune import require_a_comparison, why_kept
 from firstsight.workflows.forget import note_training
-from firstsight.workflows.jobs import Job, Outcome, open_job
+from firstsight.workflows.job import Job, Outcome
+from firstsight.workflows.prepare import given_recipe, prepare
 from firstsight.workflows.progress import OnProgress, silent
 from firstsight.workflows.run_folder import refuse_to_replace
 
@@ -170,53 +168,6 @@ def train(
             ) from error
 
 
-def given_recipe(recipe: Recipe | str | Path) -> Recipe:
-    """A recipe, or the one in a file, in which every setting counts.
-
-    Raises:
-        RecipeError: it cannot be read, or sets what has no effect.
-    """
-    if isinstance(recipe, Recipe):
-        refuse_without_effect(recipe)
-        return recipe
-    read = read_recipe(recipe)
-    refuse_without_effect(read, where=str(recipe))
-    return read
-
-
-def recipe_of_run(folder: Path) -> Recipe:
-    """The recipe of a run that was begun, everything resolved.
-
-    Raises:
-        UserError: none was begun there.
-    """
-    if not (folder / "recipe.toml").exists():
-        raise UserError(
-            f"There is no run in {folder} to go on with.",
-            hint=f"Begin one: firstsight train --data DATA --out {folder}",
-        )
-    return read_recipe(folder / "recipe.toml")
-
-
-def prepare(
-    recipe: Recipe,
-    network: nn.Module | None,
-    on_progress: OnProgress,
-    *,
-    few: int | None = None,
-    crops: PictureSet | None = None,
-) -> tuple[Job, nn.Module, torch.device]:
-    """The data of a recipe, the network to train on them, and where; what cannot work is refused before any work."""
-    device = pick_device(recipe.training.device)
-    make_loss(recipe)
-    start = start_of(recipe, network, device)
-    job = open_job(recipe, on_progress, few=few, start=start, crops=crops)
-    job, network = (job, copy.deepcopy(start.network)) if start else _with_network(job, network)
-    if recipe.training.patience and not job.held_out:
-        raise UserError("Patience needs held-out data, and there are none.", hint="Add --val, or --patience 0.")
-    return job, network, device
-
-
 def _refuse_to_overwrite(folder: Path, recipe: Recipe, resume: bool) -> None:
     if (folder / "model").exists():
         if not resume:
@@ -232,25 +183,6 @@ def _refuse_to_overwrite(folder: Path, recipe: Recipe, resume: bool) -> None:
         )
     if not resume:
         refuse_to_replace(folder)
-
-
-def _with_network(job: Job, network: nn.Module | None) -> tuple[Job, nn.Module]:
-    """The network to train, and the job that tells the truth about it."""
-    if network is None:
-        return job, build_network(job.config, seed=job.recipe.training.seed)
-    shape = (2, *job.config.input_shape)
-    with torch.no_grad():
-        output = network.eval()(torch.zeros(shape))
-    if output.ndim != 2 or len(output) != 2:
-        raise UserError(
-            f"The network gives {tuple(output.shape)} for {shape}.", hint="It must give B x D for B inputs."
-        )
-    table = Network(name=CUSTOM, channels=(), hidden=())
-    if job.config.task == "embedding":
-        table = replace(table, embedding_size=output.shape[1])
-    job.recipe = replace(job.recipe, network=table)
-    job.config = replace(job.config, network=table)
-    return job, own_network(network, job.config)
 
 
 def _fit(

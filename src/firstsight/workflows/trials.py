@@ -10,7 +10,7 @@ from torch import nn
 from firstsight.config import Recipe
 from firstsight.training.loop import Update, fit
 from firstsight.training.loss import make_loss
-from firstsight.workflows.jobs import Job
+from firstsight.workflows.job import Job
 
 
 class _Enough(Exception):

@@ -12,9 +12,9 @@ from firstsight.config import Recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.recipes import by_flag, write_recipe
 from firstsight.training.ranks import rank_count
+from firstsight.workflows.prepare import given_recipe
 from firstsight.workflows.progress import OnProgress, silent
 from firstsight.workflows.search_space import Space, default_space, read_space
-from firstsight.workflows.train_run import given_recipe
 from firstsight.workflows.tune_begin import begin, join
 from firstsight.workflows.tune_study import (
     AGAIN,

@@ -12,9 +12,9 @@ from firstsight.config import Recipe
 from firstsight.errors import FirstsightError, StorageError, UserError
 from firstsight.recipes import recipe_from, refuse_without_effect, to_plain
 from firstsight.training.loss import make_loss
+from firstsight.workflows.prepare import prepare
 from firstsight.workflows.progress import OnProgress, silent
 from firstsight.workflows.search_space import at_recipe, corners, space_from_plain, space_to_plain
-from firstsight.workflows.train_run import prepare
 from firstsight.workflows.tune_study import (
     OPTUNA,
     STARTUP,

@@ -14,7 +14,8 @@ from firstsight.errors import RecipeError, TrainingError, UserError
 from firstsight.recipes import recipe_from, to_plain
 from firstsight.training.loop import Update, fit, with_precision
 from firstsight.training.loss import make_loss
-from firstsight.workflows.jobs import Job
+from firstsight.workflows.job import Job
+from firstsight.workflows.prepare import prepare
 from firstsight.workflows.progress import OnProgress, silent
 from firstsight.workflows.search_space import (
     Choices,
@@ -25,7 +26,6 @@ from firstsight.workflows.search_space import (
     space_from_plain,
     space_to_plain,
 )
-from firstsight.workflows.train_run import prepare
 from firstsight.workflows.tune_study import (
     REASON,
     STEPS,
