@@ -1,8 +1,8 @@
 """One stream while it is learned: arrivals become examples, each predicted before it is learned."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from firstsight.errors import DataError
 from firstsight.evaluation.prequential import Prequential, class_errors, number_errors
 from firstsight.training.context import Arrays, Floats, RunningStandardization
 from firstsight.training.drift import DriftWatch
-from firstsight.training.online import Float32s, OnlineLearner, one_hot
+from firstsight.training.online import OnlineLearner, one_hot
+from firstsight.workflows.stream_said import Said, packed, unpacked, with_labels
 
 FASTER = 10.0
 """How often the rates are raised at a drift where the recipe says so."""
@@ -24,23 +25,6 @@ MOST_CLASSES = 256
 """The networks grow with the square of how many classes there are: a column in which nothing comes again has none."""
 
 Refuse = Callable[[str, Arrival], None]
-
-
-class _Said(NamedTuple):
-    """Rows as inputs, and what was said of each when it arrived.
-
-    `no_change_B` is the label before it, NaN where there was none; `scale_B2` the mean and the standard deviation of
-    the numbers before it, in which `mixed_BO` is.
-    """
-
-    x_BI: Float32s
-    mixed_BO: Float32s
-    no_change_B: Floats
-    scale_B2: Floats
-
-    def rows(self, which: Sequence[int] | NDArray[Any]) -> "_Said":
-        """A copy of some of them."""
-        return _Said._make(array[which] for array in self)
 
 
 class Session:
@@ -65,7 +49,7 @@ class Session:
         self.names: list[str] = []
         self.offset: Offset | None = None
         self.arrivals = self.refused = self.drifts = 0
-        self.waiting: dict[str, _Said] = {}  # one row each
+        self.waiting: dict[str, Said] = {}  # one row each
         self.good: Arrays = {}
         self._recipe = recipe
         self._refuse = refuse
@@ -75,7 +59,7 @@ class Session:
         self._known: list[int] = []  # how many of the labels were known when each row came
         self._own: list[int | None] = []  # which of the labels is its own
         self._labels: list[int | float] = []
-        self._late: list[tuple[_Said, int]] = []  # a row of before, and which of the labels is its own
+        self._late: list[tuple[Said, int]] = []  # a row of before, and which of the labels is its own
 
     @property
     def pending(self) -> bool:
@@ -120,7 +104,7 @@ class Session:
             x_BF = np.array([row.x for row in rows], np.float64)
             x_BI = learner.context.inputs(x_BF, known_KO, np.array(known))
             seen = learner.forward(x_BI, self._last_of(before_K[known], scale))
-            said = _Said(x_BI, seen.mixed_BO, before_K[known], np.array([scale] * len(rows)))
+            said = Said(x_BI, seen.mixed_BO, before_K[known], np.array([scale] * len(rows)))
             self._park(rows, own, said)
         else:
             learner.context.note(known_KO)
@@ -131,7 +115,7 @@ class Session:
         own_B = [label for label in own if label is not None] + [label for _, label in late]
         if not own_B:
             return
-        examples = _examples(said, own, [row for row, _ in late])
+        examples = with_labels(said, own, [row for row, _ in late])
         label_B = before_K[1:][own_B]
         self._score(examples, label_B)
         target_BO = one_hot(label_B, learner.outputs) if self.classes else known_KO[own_B]
@@ -198,7 +182,7 @@ class Session:
         """What no-change says of numbers, in the units of the outputs."""
         return None if self.classes else np.nan_to_num((no_change_B[:, None] - scale[0]) / scale[1])
 
-    def _park(self, rows: list[Row], own: list[int | None], said: _Said) -> None:
+    def _park(self, rows: list[Row], own: list[int | None], said: Said) -> None:
         if None not in own:
             return
         for i, row in enumerate(rows):
@@ -211,7 +195,7 @@ class Session:
             self.refused += 1
             self._refuse(reason, Arrival(self.offset, {self.reader.id: given_up}))
 
-    def _score(self, examples: _Said, label_B: Floats) -> None:
+    def _score(self, examples: Said, label_B: Floats) -> None:
         """Count what was said of rows when they arrived, now that their labels are known."""
         if self.classes:
             errors = class_errors(examples.mixed_BO, examples.no_change_B, label_B.astype(np.int64))
@@ -243,7 +227,7 @@ class Session:
         if self.watch is not None:
             arrays["drift.errors"] = self.watch.errors
         arrays |= {f"good.{name}": value for name, value in self.good.items()}
-        arrays |= _packed("waiting", [*self.waiting.values()]) | _packed("late", [row for row, _ in self._late])
+        arrays |= packed("waiting", [*self.waiting.values()]) | packed("late", [row for row, _ in self._late])
         header = {
             "offset": self.offset, "arrivals": self.arrivals, "refused": self.refused, "drifts": self.drifts,
             "features": self.reader.features, "names": self.names, "rows": self.figures.rows,
@@ -266,10 +250,10 @@ class Session:
         if learned:
             self.learner = self._begun(learned["last_MKO"].shape[2])
             self.learner.load(learned)
-        self.waiting = dict(zip(header["waiting"], _unpacked(_part(arrays, "waiting")), strict=True))
+        self.waiting = dict(zip(header["waiting"], unpacked(_part(arrays, "waiting")), strict=True))
         rows, self._known, self._own, self._labels, late = header["step"]
         self._rows = [Row(*row) for row in rows]
-        self._late = [*zip(_unpacked(_part(arrays, "late")), late, strict=True)]
+        self._late = [*zip(unpacked(_part(arrays, "late")), late, strict=True)]
         if self.watch is not None:
             self.watch.load(arrays["drift.errors"])
         self.good = _part(arrays, "good")
@@ -277,44 +261,3 @@ class Session:
 
 def _part(arrays: Arrays, part: str) -> Arrays:
     return {name.removeprefix(f"{part}."): array for name, array in arrays.items() if name.startswith(f"{part}.")}
-
-
-def _examples(said: _Said | None, own: list[int | None], late: list[_Said]) -> _Said:
-    """The rows whose labels are known: those of this step, then those of before."""
-    if said is None:
-        return _joined(late)
-    if None in own:
-        said = said.rows([i for i, label in enumerate(own) if label is not None])
-    return _joined([said, *late]) if late else said
-
-
-def _joined(parts: list[_Said]) -> _Said:
-    """Rows under each other; those from before there were so many outputs are filled up."""
-    return _Said._make(np.concatenate(_as_wide(arrays)) for arrays in zip(*parts, strict=True))
-
-
-def _packed(part: str, rows: list[_Said]) -> Arrays:
-    """One array for each field, and how wide each row is."""
-    if not rows:
-        return {}
-    widths = np.array([[row.x_BI.shape[1], row.mixed_BO.shape[1]] for row in rows])
-    return {f"{part}.{name}": array for name, array in _joined(rows)._asdict().items()} | {f"{part}.widths": widths}
-
-
-def _unpacked(packed: Arrays) -> list[_Said]:
-    """The rows again, one by one."""
-    if not packed:
-        return []
-    whole = _Said(**{name: array for name, array in packed.items() if name != "widths"})
-    found = []
-    for i, (inputs, outputs) in enumerate(packed["widths"].tolist()):
-        row = whole.rows([i])
-        found.append(row._replace(x_BI=row.x_BI[:, :inputs], mixed_BO=row.mixed_BO[:, :outputs]))
-    return found
-
-
-def _as_wide(arrays: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
-    if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
-        return arrays
-    widest = max(array.shape[1] for array in arrays)
-    return [np.pad(array, ((0, 0), (0, widest - array.shape[1]))) for array in arrays]
