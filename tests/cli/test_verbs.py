@@ -1,5 +1,6 @@
 """The verbs from end to end: what a user types, reads, and can script against."""
 
+import itertools
 import json
 import os
 import re
@@ -55,10 +56,23 @@ def test_every_verb_has_help_with_an_example(type: Type, verb: str) -> None:
     assert f"Example: firstsight {verb}" in " ".join(answer.out.split())
 
 
+@pytest.mark.parametrize("verb", ["tune", "predict", "stream", "gallery enroll"])
+def test_help_fills_its_lines(type: Type, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = type(*verb.split(), "--help").out
+    told = shown.partition("╭")[0].splitlines()
+    assert told[0].startswith(f"Usage: firstsight {verb} ")
+    assert max(map(len, told)) <= 80
+    for line, after in itertools.pairwise(told):
+        assert not (line.strip() and after.strip()) or len(f"{line.rstrip()} {after.split()[0]}") > 80, line
+    assert "[default: False]" not in " ".join(shown.replace("│", " ").split()), "a flag is off where it is not typed"
+
+
 def test_help_says_with_what_a_flag_has_an_effect(type: Type) -> None:
     shown = " ".join(type("train", "--help").out.replace("│", " ").split())
     assert "pictures of each. Only with --task embedding." in shown
     assert "Only with --task embedding, --loss triplet, --select semihard." in shown
+    assert "before all of it does. Only with --start-from MODEL. [default: 2]" in shown
 
 
 def test_the_version(type: Type) -> None:

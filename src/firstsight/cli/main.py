@@ -2,13 +2,14 @@
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.markup import escape
 
 import firstsight
+from firstsight.cli.paragraphs import Paragraphs
 from firstsight.errors import FirstsightError, UserError
 
 LEARN, RECOGNIZE, RUN = (
@@ -44,6 +45,7 @@ VERBS = {
 }
 USAGES = {
     "train": "[OPTIONS] [RECIPE]",
+    "stream": "[OPTIONS] [RECIPE]",
     "tune": "[OPTIONS] [RECIPE]",
     "identify": "[OPTIONS] PICTURE...",
     "models": "[OPTIONS] [FOLDER]",
@@ -66,7 +68,8 @@ def make_app(called: str = "") -> App:
         help="Recognize at first sight: train, enroll from ONE picture, know it from then on.",
         version=lambda: firstsight.__version__,
         help_format="plaintext",  # rendering markdown would double the time to the first line of help
-        default_parameter=Parameter(negative=()),
+        help_formatter=Paragraphs(),
+        default_parameter=Parameter(negative=(), show_default=_shown),
         suppress_keyboard_interrupt=False,  # ours says how to go on
     )
     for group, verbs in VERBS.items():
@@ -83,6 +86,11 @@ def make_app(called: str = "") -> App:
         Console(soft_wrap=True).print(NEXT, highlight=False)
 
     return app
+
+
+def _shown(default: Any) -> str | None:
+    """In help. That a flag is off where it is not typed needs no word."""
+    return None if default is None or default is False else str(default)
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def _annotation(setting: Setting, group: Group) -> Any:
         Parameter(
             help=setting.about,
             group=group,
-            show_default=(lambda _: default) if default else False,
+            show_default=(lambda _: default) if default not in ("", "False") else False,
             consume_multiple=isinstance(setting.default, tuple),
             negative=(),
             allow_leading_hyphen=setting.flag == "source",  # - is standard input
