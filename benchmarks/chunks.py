@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Preprocessing, Recipe
+from firstsight.config import Preprocessing, Recipe
+from firstsight.model_config import ModelConfig
 from firstsight.models.registry import build_network
 from firstsight.recipes import with_flags
 from firstsight.training.loss import make_loss

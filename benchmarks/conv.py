@@ -18,11 +18,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Recipe
+from firstsight.config import Recipe
 from firstsight.data.cache import packed_pictures, resolve_color
 from firstsight.data.identities import open_pictures, split_by_identity
 from firstsight.evaluation.protocols import evaluate
 from firstsight.functional.triplets import triplet_loss
+from firstsight.model_config import ModelConfig
 from firstsight.models.device import fast_bfloat16
 from firstsight.models.folder import make_model
 from firstsight.models.registry import build_network

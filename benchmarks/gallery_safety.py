@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from firstsight.config import ModelConfig, Network
+from firstsight.config import Network
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import make_model
 from firstsight.models.registry import build_network
 from firstsight.recognition.gallery import Gallery

@@ -29,12 +29,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig
 from firstsight.evaluation.identification import Draw, TemplateSpace, draws, recognize
 from firstsight.evaluation.pairs import picture_pairs
 from firstsight.functional.curves import auc, roc, val_at_far
 from firstsight.functional.quantize import quantize
 from firstsight.functional.scan import product_of
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model
 from firstsight.recognition.gallery import Gallery
 

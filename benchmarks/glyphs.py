@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from firstsight.config import ModelConfig, Recipe
+from firstsight.config import Recipe
 from firstsight.data.cache import packed_pictures
 from firstsight.data.identities import PictureSet, group_of, open_pictures, split_by_group
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.identification import Draw, TemplateSpace
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 from firstsight.models.registry import build_network
 from firstsight.recipes import read_recipe, with_flags

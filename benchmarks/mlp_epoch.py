@@ -18,7 +18,8 @@ from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from firstsight.config import Columns, ModelConfig, Recipe
+from firstsight.config import Recipe
+from firstsight.model_config import Columns, ModelConfig
 from firstsight.models.registry import build_network
 from firstsight.recipes import with_flags
 from firstsight.training.feed import example_feed

@@ -12,10 +12,11 @@ import json
 from dataclasses import replace
 
 from firstsight.atomic import write_atomically
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.data.identities import listing_digest, open_pictures
 from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.embedded import embed
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import CONFIG, FACES, keep_operating_point, make_model, set_align
 from firstsight.models.registry import build_network
 from firstsight.models.sface import converted_weights

@@ -15,13 +15,13 @@ from typing import Any
 
 from glyphs import WAYS, runs
 
-from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, listing_digest, open_pictures, split_by_group
 from firstsight.data.runs import open_runs
 from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.embedded import embed, with_interval
 from firstsight.evaluation.episodes import evaluate_runs
 from firstsight.evaluation.identification import TemplateSpace, recognize
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import SHIPPED, Model, keep_operating_point, load_model, save_model
 from firstsight.recipes import read_recipe
 

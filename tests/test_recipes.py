@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from firstsight.config import ModelConfig, OperatingPoint, Recipe, StreamRecipe
+from firstsight.config import Recipe, StreamRecipe
 from firstsight.errors import RecipeError
+from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.recipes import (
     checked,
     read_recipe,

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 
 

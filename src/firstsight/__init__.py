@@ -15,7 +15,7 @@ _HOMES = {
     "Gallery": "recognition.gallery",
     "Ledger": "recognition.ledger",
     "Model": "models.folder",
-    "OperatingPoint": "config",
+    "OperatingPoint": "model_config",
     "Recipe": "config",
     "Recognizer": "recognition.recognizer",
     "Run": "workflows.train_run",
@@ -37,12 +37,13 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from firstsight.config import OperatingPoint, Recipe, StreamRecipe
+    from firstsight.config import Recipe, StreamRecipe
     from firstsight.data.identities import open_pictures
     from firstsight.errors import FirstsightError
     from firstsight.evaluation.protocols import Evaluation, evaluate
     from firstsight.functional.losses import quadratic_loss
     from firstsight.functional.triplets import triplet_loss
+    from firstsight.model_config import OperatingPoint
     from firstsight.models.folder import Model, load_model
     from firstsight.recipes import read_recipe
     from firstsight.recognition.decision import Decision

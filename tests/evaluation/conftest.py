@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.evaluation.protocols import Evaluation, evaluate
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 
 SIZE = 8

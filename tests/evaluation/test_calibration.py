@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import mean_upper_bound
 from firstsight.evaluation.calibration import (
@@ -21,6 +20,7 @@ from firstsight.evaluation.calibration import (
 )
 from firstsight.evaluation.promise import at_size, group_warnings, promise, promise_lines
 from firstsight.functional.quantize import paired_distances, quantize, template_distances
+from firstsight.model_config import OperatingPoint
 
 CALIBRATIONS = 200
 KEPT = 0.93

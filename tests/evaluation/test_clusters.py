@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstsight.config import OperatingPoint, Step
 from firstsight.errors import UserError
 from firstsight.evaluation import clusters
 from firstsight.evaluation.clusters import agreement, cluster, cluster_threshold
+from firstsight.model_config import OperatingPoint, Step
 
 
 def unit(rng: np.random.Generator, count: int, size: int = 4) -> np.ndarray:

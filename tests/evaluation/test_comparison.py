@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network
+from firstsight.config import Network
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
 from firstsight.errors import UserError
@@ -18,6 +18,7 @@ from firstsight.evaluation.folds import PairsEvaluation, evaluate_pairs
 from firstsight.evaluation.protocol_pages import comparison_table, write_comparison
 from firstsight.evaluation.protocols import evaluate
 from firstsight.evaluation.retrieval import evaluate_retrieval
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from firstsight.config import DISTANCE_STEP
 from firstsight.evaluation.bounds import binomial_upper_bound
 from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.cost import cost_of
 from firstsight.functional.quantize import quantize, template_distances
+from firstsight.model_config import DISTANCE_STEP
 
 
 def test_rates_are_those_of_a_plain_count_of_the_pairs() -> None:

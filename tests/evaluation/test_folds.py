@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
 from firstsight.errors import PictureError, UserError
 from firstsight.evaluation.folds import best_threshold, evaluate_pairs, folded_accuracy
 from firstsight.evaluation.protocol_pages import write_protocol
 from firstsight.functional.quantize import quantize, template_distances
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model, set_operating_point
 from firstsight.recognition.embed import embed_pictures
 from firstsight.recognition.gallery import Gallery

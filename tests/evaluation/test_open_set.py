@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from firstsight.config import OperatingPoint, Step
 from firstsight.data.identities import PictureSet
 from firstsight.errors import UserError
 from firstsight.evaluation.open_set import evaluate_open_set, open_set
 from firstsight.functional.quantize import quantize, template_distances
+from firstsight.model_config import OperatingPoint, Step
 from firstsight.models.folder import Model, set_operating_point
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
 from firstsight.evaluation.episodes import evaluate_episodes
@@ -17,6 +16,7 @@ from firstsight.evaluation.open_set import evaluate_open_set
 from firstsight.evaluation.protocol_pages import protocol_table, write_protocol
 from firstsight.evaluation.retrieval import evaluate_retrieval
 from firstsight.evaluation.sections import lookalike_section, lookalikes, percent
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model, set_operating_point
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.data.identities import PictureSet, open_pictures
 from firstsight.data.pairs import read_pairs
 from firstsight.data.runs import open_runs
@@ -15,6 +15,7 @@ from firstsight.evaluation.open_set import evaluate_open_set
 from firstsight.evaluation.protocol_pages import write_protocol
 from firstsight.evaluation.protocols import evaluate
 from firstsight.evaluation.retrieval import evaluate_retrieval
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 from firstsight.models.registry import build_network
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing, Recipe
+from firstsight.config import Network, Preprocessing, Recipe
 from firstsight.errors import RecipeError
+from firstsight.model_config import ModelConfig
 from firstsight.models.facenet import DESIGNS, Inception, L2Pool, Row
 from firstsight.models.registry import build_network, with_own_size
 from firstsight.recipes import with_flags

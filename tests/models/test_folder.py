@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from firstsight.config import GroupRate, ModelConfig, Network, OperatingPoint, Preprocessing, Step
+from firstsight.config import Network, Preprocessing
 from firstsight.errors import ModelError, RecipeError, StorageError
+from firstsight.model_config import GroupRate, ModelConfig, OperatingPoint, Step
 from firstsight.models.folder import (
     CONFIG,
     WEIGHTS,

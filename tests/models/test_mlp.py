@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from firstsight.config import Columns, ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
+from firstsight.model_config import Columns, ModelConfig
 from firstsight.models.mlp import mlp_trunk
 from firstsight.models.registry import build_network
 from firstsight.training.randomness import generator_for

@@ -10,9 +10,10 @@ import pytest
 import torch
 from tiny_models import pixel_model
 
-from firstsight.config import Columns, ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.data.pictures import to_input
 from firstsight.errors import MissingExtra, ModelError, StorageError
+from firstsight.model_config import Columns, ModelConfig
 from firstsight.models import onnx_file
 from firstsight.models.folder import Model, load_model, make_model
 from firstsight.models.onnx_file import write_onnx

@@ -9,9 +9,9 @@ import pytest
 import torch
 from faces import portrait
 
-from firstsight.config import ModelConfig
 from firstsight.data.pictures import prepare, to_input
 from firstsight.errors import MissingExtra
+from firstsight.model_config import ModelConfig
 from firstsight.models import folder, sface
 from firstsight.models.folder import Model, copy_model, load_model, save_model, set_align
 from firstsight.models.onnx_weights import onnx_weights

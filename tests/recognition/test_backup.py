@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from tiny_models import pixel_model, random_templates
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import GalleryError, StorageError
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model
 from firstsight.recognition import backup as backup_module
 from firstsight.recognition import backup as module

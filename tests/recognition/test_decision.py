@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from firstsight.config import OperatingPoint, Step
+from firstsight.model_config import OperatingPoint, Step
 from firstsight.recognition.decision import Decision, Match, Rule, decide_identify, decide_verify, rule_of
 
 JUST_ABOVE = math.nextafter(1.1, 2)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import pixel_model, random_templates
 
-from firstsight.config import GroupRate, OperatingPoint, Step
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel
+from firstsight.model_config import GroupRate, OperatingPoint, Step
 from firstsight.recognition.copies import Kind, making_copy, newest_identity
 from firstsight.recognition.gallery import Gallery
 

@@ -8,8 +8,8 @@ import torch
 from galleries import in_search, names_found, opened
 from tiny_models import pixel_model, random_templates
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import GalleryError, OtherModel
+from firstsight.model_config import OperatingPoint
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.opening import open_storage
 from firstsight.recognition.pgvector import make_hnsw

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tiny_models import pixel_model
 
-from firstsight.config import OperatingPoint, Step
 from firstsight.errors import AlreadyEnrolled, GalleryError, NotEnrolled, OtherModel, PictureError
+from firstsight.model_config import OperatingPoint, Step
 from firstsight.models.folder import Model, set_operating_point
 from firstsight.recognition.embed import embed_pictures, to_png
 from firstsight.recognition.gallery import Gallery

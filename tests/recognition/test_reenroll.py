@@ -11,9 +11,10 @@ from pictures import draw_symbol
 from PIL import Image
 from tiny_models import pixel_model, random_templates
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.errors import GalleryError, ModelError, OtherModel
 from firstsight.functional.quantize import quantize
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model, save_model
 from firstsight.models.registry import build_network
 from firstsight.recognition import rows

@@ -12,7 +12,7 @@ from served_process import Process
 from starlette.testclient import TestClient
 from tiny_models import pixel_model
 
-from firstsight.config import OperatingPoint, Step
+from firstsight.model_config import OperatingPoint, Step
 from firstsight.models.folder import Model, set_operating_point
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer

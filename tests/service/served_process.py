@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx2
 
-from firstsight.config import ModelConfig, Network, OperatingPoint, Preprocessing
+from firstsight.config import Network, Preprocessing
+from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.models.folder import make_model, save_model, set_operating_point
 from firstsight.models.registry import build_network
 

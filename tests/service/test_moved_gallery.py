@@ -8,7 +8,8 @@ import pytest
 from callers import HERE, enroll, noise
 from starlette.testclient import TestClient
 
-from firstsight.config import ModelConfig, Network, OperatingPoint, Preprocessing
+from firstsight.config import Network, Preprocessing
+from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.models.folder import Model, make_model, save_model, set_operating_point
 from firstsight.models.registry import build_network
 from firstsight.recognition.gallery import Gallery

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from firstsight.config import Columns, ModelConfig, Recipe
+from firstsight.config import Recipe
+from firstsight.model_config import Columns, ModelConfig
 from firstsight.models.registry import build_network
 from firstsight.recipes import with_flags
 from firstsight.training.checkpoint import Place

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Recipe
+from firstsight.config import Recipe
 from firstsight.functional.triplets import triplet_loss
+from firstsight.model_config import ModelConfig
 from firstsight.models.registry import build_network
 from firstsight.recipes import with_flags
 from firstsight.training.loss import LossFunction, make_loss

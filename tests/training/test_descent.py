@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from small_runs import CPU
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing, Recipe
+from firstsight.config import Network, Preprocessing, Recipe
 from firstsight.functional.losses import quadratic_loss
+from firstsight.model_config import ModelConfig
 from firstsight.models.registry import build_network
 from firstsight.recipes import with_flags
 from firstsight.training.feed import Feed, example_feed

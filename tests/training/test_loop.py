@@ -8,8 +8,9 @@ import torch
 from small_runs import parts
 from torch import Tensor, nn
 
-from firstsight.config import Batch, ModelConfig, Network, Optimizer, Preprocessing, Recipe, Training
+from firstsight.config import Batch, Network, Optimizer, Preprocessing, Recipe, Training
 from firstsight.errors import RecipeError, TrainingError, UserError
+from firstsight.model_config import ModelConfig
 from firstsight.models.device import pick_device
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.recipes import with_flags

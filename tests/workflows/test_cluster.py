@@ -7,8 +7,9 @@ from faces import cat, group, portrait
 from pictures import write_identities
 from PIL import Image
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.errors import DataError, GalleryError, UserError
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import load_model, make_model
 from firstsight.models.registry import build_network
 from firstsight.workflows.cluster import cluster_pictures, write_clusters

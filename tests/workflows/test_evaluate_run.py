@@ -8,8 +8,9 @@ from pictures import write_identities
 from PIL import Image
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.data.identities import listing_digest, open_pictures
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 from firstsight.workflows.evaluate_run import measure
 

@@ -10,8 +10,9 @@ import torch
 from faces import portrait
 from pictures import write_identities
 
-from firstsight.config import ModelConfig, Network, Preprocessing, Recipe
+from firstsight.config import Network, Preprocessing, Recipe
 from firstsight.errors import DataError, FirstsightError
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, load_model, make_model, save_model
 from firstsight.models.registry import build_network
 from firstsight.recipes import read_recipe, with_flags

@@ -11,9 +11,10 @@ import torch
 from pictures import draw_identity
 
 from firstsight.cli.main import main
-from firstsight.config import ModelConfig, Network, OperatingPoint, Optimizer, Preprocessing
+from firstsight.config import Network, Optimizer, Preprocessing
 from firstsight.errors import FirstsightError, GalleryError
 from firstsight.functional.quantize import quantize
+from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.models.folder import Model, load_model, make_model, save_model, set_operating_point
 from firstsight.models.registry import build_network
 from firstsight.recipes import write_recipe

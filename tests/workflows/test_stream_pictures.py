@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pictures import draw_identity, write_identities
 
-from firstsight.config import Learner, ModelConfig, Network, Preprocessing, Stream, StreamRecipe
+from firstsight.config import Learner, Network, Preprocessing, Stream, StreamRecipe
 from firstsight.data.sources import open_source
 from firstsight.errors import DataError, ModelError, RecipeError
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import load_model, make_model, save_model
 from firstsight.models.registry import build_network
 from firstsight.recipes import with_flags

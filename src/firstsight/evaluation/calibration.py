@@ -15,11 +15,11 @@ from jaxtyping import Float, Int8, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from firstsight.config import DISTANCE_STEP, Distances, GroupRate, OperatingPoint, Step
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import largest_mean, mean_interval, mean_upper_bound, trials_needed
 from firstsight.evaluation.pairs import FARTHEST
 from firstsight.functional.quantize import quantize, template_distances
+from firstsight.model_config import DISTANCE_STEP, Distances, GroupRate, OperatingPoint, Step
 
 NOTHING = -1.0
 """A threshold that no distance is below."""

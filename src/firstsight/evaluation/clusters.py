@@ -11,10 +11,10 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from scipy.sparse import csr_array
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, percentile_interval, resampled_identities
 from firstsight.evaluation.embedded import with_interval
+from firstsight.model_config import OperatingPoint
 
 MOST = 20_000
 """Pictures at once: the distances of every two then take 1.6 GB, and as much again while they are merged."""

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from firstsight.config import DISTANCE_STEP, Distances
 from firstsight.evaluation.bounds import mean_interval, mean_upper_bound
+from firstsight.model_config import DISTANCE_STEP, Distances
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

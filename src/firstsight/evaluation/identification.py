@@ -13,11 +13,11 @@ from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
 from firstsight.evaluation.pairs import pair_distances, templates
 from firstsight.evaluation.progress import OnProgress, counter, silent
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model
 from firstsight.recognition.gallery import Gallery
 

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.data.identities import PictureSet, require_identities
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import Interval, share_interval
@@ -31,6 +30,7 @@ from firstsight.evaluation.pairs import Pairs, pair_distances
 from firstsight.evaluation.probes import Identifications, Probes, joined
 from firstsight.evaluation.progress import OnProgress, counter, silent
 from firstsight.evaluation.verification import largest_threshold
+from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.models.folder import Model
 from firstsight.recognition.decision import Rule, rule_of
 from firstsight.recognition.gallery import Gallery

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
 from firstsight.evaluation.calibration import NOTHING
 from firstsight.evaluation.identification import PROBES_AT_ONCE
 from firstsight.evaluation.pairs import FARTHEST, templates
+from firstsight.model_config import OperatingPoint
 from firstsight.recognition.decision import decide_identify, rule_of
 from firstsight.recognition.gallery import Gallery
 

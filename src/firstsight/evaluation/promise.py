@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator
 
-from firstsight.config import GroupRate, OperatingPoint
 from firstsight.evaluation.bounds import trials_needed
 from firstsight.evaluation.calibration import MOST_IDENTITIES, ROUND_TARGETS
 from firstsight.evaluation.report import Table
 from firstsight.evaluation.sections import percent
+from firstsight.model_config import GroupRate, OperatingPoint
 
 GROUP_COLUMNS = ("group", "identities", "templates", "strangers let in", "95 % interval", "bound")
 

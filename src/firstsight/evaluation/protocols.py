@@ -6,7 +6,6 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
 from firstsight.data.identities import PictureSet, listing_digest, require_identities
 from firstsight.evaluation.calibration import calibrate
 from firstsight.evaluation.embedded import CONFIDENCE, Embedded, embed, with_interval
@@ -14,6 +13,7 @@ from firstsight.evaluation.identification import OneShot, affordable_trials, dra
 from firstsight.evaluation.pixels import by_pixels, pixel_figures
 from firstsight.evaluation.progress import OnProgress, silent
 from firstsight.evaluation.verification import Verification, verification, verification_figures
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model
 
 

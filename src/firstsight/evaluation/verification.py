@@ -12,7 +12,6 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
 from firstsight.evaluation.bounds import Interval, binomial_interval, percentile_interval, wider
 from firstsight.evaluation.calibration import NOTHING
 from firstsight.evaluation.embedded import far_name, with_interval
@@ -26,6 +25,7 @@ from firstsight.evaluation.pairs import (
 )
 from firstsight.evaluation.resampling import AT_MOST, DRAWS, resampled_rates, thinned
 from firstsight.functional import curves
+from firstsight.model_config import OperatingPoint
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 

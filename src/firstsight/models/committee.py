@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from firstsight.config import Committee
+from firstsight.model_config import Committee
 
 LABEL_LAGS = 2
 """Labels before a row that its inputs show one by one."""

@@ -14,8 +14,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from firstsight.atomic import FRESH, fresh_beside, to_disk, write_atomically
-from firstsight.config import ModelConfig, OperatingPoint
 from firstsight.errors import ModelError, RecipeError, StorageError
+from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.models.conv import channels_last
 from firstsight.models.registry import CUSTOM, build_network, own_network
 from firstsight.models.sface import published_weights

@@ -7,8 +7,9 @@ from math import prod
 import torch
 from torch import nn
 
-from firstsight.config import ModelConfig, Network, Preprocessing
+from firstsight.config import Network, Preprocessing
 from firstsight.errors import RecipeError
+from firstsight.model_config import ModelConfig
 from firstsight.models.committee import CommitteeNetwork, PicturesCommittee
 from firstsight.models.conv import conv_trunk
 from firstsight.models.embedding import EmbeddingHead, UnitLength

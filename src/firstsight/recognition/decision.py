@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import Box, GalleryError, PictureUnfit, Unfit
+from firstsight.model_config import OperatingPoint
 
 Answer = Literal["match", "unknown", "ambiguous", "different", Unfit]
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from jaxtyping import Int8
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import AlreadyEnrolled, GalleryError, StorageError, TracesLeft
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model
 from firstsight.recipes import checked
 from firstsight.recognition.copies import Copy, copies_with

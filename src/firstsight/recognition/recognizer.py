@@ -7,10 +7,10 @@ from pathlib import Path
 from jaxtyping import Int8, UInt8
 from torch import Tensor
 
-from firstsight.config import OperatingPoint
 from firstsight.data.align import Which
 from firstsight.errors import PictureError, PictureUnfit
 from firstsight.functional.quantize import quantize, template_distances
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model, load_model, require_embedding, set_align
 from firstsight.places import data_folder
 from firstsight.recognition.decision import (

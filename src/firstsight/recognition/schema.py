@@ -76,7 +76,7 @@ operating_points = sa.Table(
     "operating_points",
     metadata,
     sa.Column("model_identity", sa.String(64), primary_key=True),
-    sa.Column("point", sa.JSON, nullable=False),  # config.OperatingPoint
+    sa.Column("point", sa.JSON, nullable=False),  # model_config.OperatingPoint
     sa.Column("set_at", sa.DateTime, nullable=False),
 )
 

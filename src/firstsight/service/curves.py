@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Int8
 from torch import Tensor
 
-from firstsight.config import Distances
 from firstsight.errors import NotEnrolled
 from firstsight.evaluation.calibration import count_distances, met_strangers
 from firstsight.evaluation.cost import cost_of
+from firstsight.model_config import Distances
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
 

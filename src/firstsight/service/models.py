@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from firstsight.config import OperatingPoint
 from firstsight.errors import GalleryError
 from firstsight.evaluation.promise import at_size, promise_lines
+from firstsight.model_config import OperatingPoint
 from firstsight.recognition.decision import Rule
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.service import schemas

@@ -28,8 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.config import Committee, Learner
+from firstsight.config import Learner
 from firstsight.errors import TrainingError
+from firstsight.model_config import Committee
 from firstsight.models.committee import FARTHEST, PER_FEATURE, PER_LABEL, input_count
 from firstsight.training.context import Arrays, Context, Floats
 

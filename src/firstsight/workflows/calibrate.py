@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from firstsight.config import OperatingPoint
 from firstsight.data.identities import listing_digest, open_pictures
 from firstsight.errors import UserError
 from firstsight.evaluation.bounds import trials_needed
 from firstsight.evaluation.calibration import ROUND_TARGETS, calibrate, supported_target
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.promise import one_in
+from firstsight.model_config import OperatingPoint
 from firstsight.models.folder import Model, keep_operating_point
 from firstsight.recipes import to_plain
 from firstsight.recognition.gallery import Gallery

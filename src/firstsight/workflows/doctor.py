@@ -82,7 +82,8 @@ def _end_to_end() -> str:
     import torch
     from PIL import Image
 
-    from firstsight.config import ModelConfig, Preprocessing
+    from firstsight.config import Preprocessing
+    from firstsight.model_config import ModelConfig
     from firstsight.models.folder import load_model, make_model, save_model
     from firstsight.models.registry import build_network
     from firstsight.recognition.embed import embed_pictures

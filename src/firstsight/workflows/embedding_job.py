@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Preprocessing, Recipe
+from firstsight.config import Preprocessing, Recipe
 from firstsight.data.cache import WITHOUT_FACES, Packed, Skipped, packed_pictures, resolve_color
 from firstsight.data.identities import (
     PictureSet,
@@ -26,6 +26,7 @@ from firstsight.evaluation.identification import affordable_trials, one_shot
 from firstsight.evaluation.protocol_pages import comparison_table
 from firstsight.evaluation.protocols import embed_set, evaluate
 from firstsight.evaluation.verification import verification, verification_figures
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, for_crops, make_model, set_align, set_operating_point
 from firstsight.training.feed import picture_feed
 from firstsight.workflows.job import Outcome

@@ -7,12 +7,13 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from firstsight.config import ModelConfig, Recipe
+from firstsight.config import Recipe
 from firstsight.data.cache import Skipped
 from firstsight.data.pictures import to_input
 from firstsight.evaluation import pages
 from firstsight.evaluation import prediction as score
 from firstsight.evaluation.report import Section
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
 from firstsight.training.feed import example_feed
 from firstsight.training.loss import loss_name

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from firstsight.config import Columns, Preprocessing, Recipe
+from firstsight.config import Preprocessing, Recipe
 from firstsight.data.cache import Skipped, packed_pictures, resolve_color
 from firstsight.data.identities import open_pictures
 from firstsight.data.idx import read_idx
 from firstsight.data.pictures import to_input
 from firstsight.data.rows import LabeledRows, Rows, Standardization, read_labeled_rows, read_rows, standardization
 from firstsight.errors import DataError, RecipeError
+from firstsight.model_config import Columns
 from firstsight.models.folder import Model
 from firstsight.training.randomness import generator_for
 from firstsight.workflows.progress import OnProgress, stage

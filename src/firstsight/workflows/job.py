@@ -6,10 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
-from firstsight.config import ModelConfig, Recipe
+from firstsight.config import Recipe
 from firstsight.data.cache import Skipped
 from firstsight.evaluation.protocols import Evaluation
 from firstsight.evaluation.report import Headline, Section, Table
+from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model
 from firstsight.training.feed import Feed
 from firstsight.workflows.progress import OnProgress

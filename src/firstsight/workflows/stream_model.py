@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from firstsight.config import Columns, ModelConfig, StreamRecipe
+from firstsight.config import StreamRecipe
+from firstsight.model_config import Columns, ModelConfig
 from firstsight.models.committee import CommitteeNetwork, PicturesCommittee
 from firstsight.models.folder import Model, make_model
 from firstsight.workflows.stream_session import Session
