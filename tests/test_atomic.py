@@ -34,6 +34,15 @@ def test_the_umask_says_who_may_read_what_is_written(umask: Callable[[int], int]
     assert {mode(path) for path in (tmp_path / "model").iterdir()} == {0o666 & ~mask}
 
 
+def test_what_was_closed_to_others_stays_closed(umask: Callable[[int], int], tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    for allowed in (0o600, 0o640):
+        write_atomically(report, b"<p>")
+        report.chmod(allowed)
+        write_atomically(report, b"<p>anew")
+        assert (mode(report), report.read_bytes()) == (allowed, b"<p>anew")
+
+
 def test_what_is_private_stays_so(umask: Callable[[int], int], tmp_path: Path) -> None:
     umask(0)
     with appearing_whole(tmp_path / "keys.json") as fresh:

@@ -4,6 +4,7 @@ import glob
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,16 @@ def appearing_whole(path: Path, *, private: bool = True) -> Iterator[Path]:
     """A fresh file beside `path` for the block to write; then it takes its place, or is removed if the block raised.
 
     A reader sees the old file or the new one, never half of it; so does one after a power cut. Only its owner may read
-    the fresh file; if it is not `private`, whoever the umask lets.
+    the fresh file; if it is not `private`, whoever could read the old one, or else whoever the umask lets.
     """
     fresh = fresh_beside(path)
-    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+    old = path.stat().st_mode if not private and path.exists() else None
+    mode = 0o600 if private or old is not None else 0o666
+    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
         yield fresh
+        if old is not None:
+            fresh.chmod(stat.S_IMODE(old))
         to_disk(fresh)
         os.replace(fresh, path)
         to_disk(path.parent)
