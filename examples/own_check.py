@@ -17,7 +17,7 @@ from PIL import Image
 
 from firstsight import Gallery, Recognizer, load_model
 from firstsight.service.app import create_app
-from firstsight.service.running import run
+from firstsight.service.running import listen, run
 from firstsight.workflows.forget import forget
 
 REMEMBERED = 10_000
@@ -52,7 +52,8 @@ def main(words: Sequence[str] | None = None) -> None:
     with Gallery(options.gallery) as gallery:
         recognizer = Recognizer(load_model(options.model), gallery, check=Unseen())
         app = create_app(recognizer, forget=forget)
-        run(app, host="127.0.0.1", port=options.port, on_ready=lambda address: print("Open", address, flush=True))
+        here = listen("127.0.0.1", options.port)
+        run(app, here, on_ready=lambda address: print("Open", address, flush=True))
 
 
 if __name__ == "__main__":

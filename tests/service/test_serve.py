@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -83,15 +84,52 @@ def test_keys_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str], mo
     assert (code, f"There is no key {listed['id']}." in err) == (2, True)
 
 
-def test_an_address_that_cannot_be_had_is_said(
+def test_an_address_that_cannot_be_had_is_said_before_anything_is_made(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    words = ("serve", "--host", "203.0.113.1", "--gallery", tmp_path / "gallery.sqlite")
-    code, out, err = typed(capsys, monkeypatch, *words)
-    assert code == 2
-    assert "The service cannot listen on 203.0.113.1, port 8000" in err
-    assert re.search(r"The admin key, shown this once: fs-[0-9a-f]{8}-[\w-]{43}\n", out)
-    assert "shown this once" not in typed(capsys, monkeypatch, *words)[1], "it was shown"
+    words = ("serve", "--gallery", tmp_path / "gallery.sqlite", "--host")
+    for host in ("203.0.113.1", "door.invalid"):
+        code, out, err = typed(capsys, monkeypatch, *words, host)
+        assert (code, out) == (2, ""), "no key is shown that nobody can use yet"
+        assert re.fullmatch(rf"The service cannot listen on {host}, port 8000: [\w ]+\.", err.splitlines()[0])
+        assert "Name an address of this machine: --host ADDRESS" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_said_in_a_sentence_before_the_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = typed(capsys, monkeypatch, "serve", "--port", port, "--model", "none that there is")
+    assert (code, out) == (2, "")
+    assert " ".join(err.split()) == f"Port {port} of 127.0.0.1 is in use. Name another: --port {port % 65535 + 1}"
+
+
+def test_the_admin_key_is_shown_once(tmp_path: Path, started: Callable[..., Started]) -> None:
+    words = ("--keys", "--gallery", str(tmp_path / "gallery.sqlite"))
+    first, again = (started(*words)[1] for _ in range(2))
+    assert re.search(r"The admin key, shown this once: fs-[0-9a-f]{8}-[\w-]{43}\n", first)
+    assert "shown this once" not in again
+
+
+def test_a_tablet_is_paired_while_the_service_runs_and_not_once_it_was_killed(
+    started: Callable[..., Started],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    process, said = started("--keys", "--gallery", str(tmp_path / "gallery.sqlite"))
+    with httpx2.Client(base_url=said.split()[-1], timeout=60) as tablet:
+        tablet.get("/healthz")
+        code, out, _ = typed(capsys, monkeypatch, "serve", "pair", "--json")
+        made = json.loads(out)
+        assert (code, made["address"]) == (0, f"{said.split()[-1]}/pair.html#{made['code']}")
+        assert tablet.post("/v1/session", json={"code": made["code"]}).json()["role"] == "kiosk"
+    process.kill()
+    process.wait()
+    code, out, err = typed(capsys, monkeypatch, "serve", "pair")
+    assert (code, out, "No service with keys is running here" in err) == (2, "", True)
 
 
 def test_without_its_extra_it_says_in_one_sentence_what_to_type(

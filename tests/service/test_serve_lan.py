@@ -15,8 +15,10 @@ from firstsight.cli.lan import certificates_for, show_addresses
 from firstsight.cli.main import main
 from firstsight.errors import UserError
 from firstsight.places import data_folder
-from firstsight.service import addresses, running
+from firstsight.service import addresses
 from firstsight.service.addresses import lan_addresses
+from firstsight.service.pairing import Codes
+from firstsight.service.running import listen
 
 
 def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: Any) -> tuple[int, str, str]:
@@ -56,28 +58,37 @@ def test_it_says_every_address_and_the_fingerprint_letter_by_letter(
 def test_half_a_certificate_and_a_wrong_host_are_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    code, _, err = typed(capsys, monkeypatch, "serve", "--certificate", tmp_path / "a.pem")
+    words = ("serve", "--port", 0)
+    code, _, err = typed(capsys, monkeypatch, *words, "--certificate", tmp_path / "a.pem")
     assert (code, "A certificate and its key come together." in err) == (2, True)
     files = ("--certificate", tmp_path / "a.pem", "--certificate-key", tmp_path / "a.key")
-    code, _, err = typed(capsys, monkeypatch, "serve", *files)
+    code, _, err = typed(capsys, monkeypatch, *words, *files)
     assert (code, "No such file" in err) == (2, True)
-    code, _, err = typed(capsys, monkeypatch, "serve", "--lan", "--host", "door.example")
-    assert (code, "door.example is no address." in err) == (2, True)
+    code, _, err = typed(capsys, monkeypatch, *words, "--lan", "--host", "localhost")
+    assert (code, "localhost is no address." in err) == (2, True)
 
 
-def test_a_code_is_for_a_service_that_was_started(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, _, err = typed(capsys, monkeypatch, "serve", "pair")
-    assert (code, "No service with keys was started yet." in err) == (2, True)
-    lan.announce(lan.Keys(data_folder() / "service" / "keys.json"), "https://192.168.1.5:8000", invite=False)
-    code, out, _ = typed(capsys, monkeypatch, "serve", "pair", "--json")
+def test_a_code_is_for_a_service_that_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = lan.Keys(data_folder() / "service" / "keys.json")
+
+    def refused() -> bool:
+        code, out, err = typed(capsys, monkeypatch, "serve", "pair", "--json")
+        said = "No service with keys is running here, so a code would open nothing."
+        return (code, out, said in err) == (2, "", True)
+
+    assert refused(), "none was ever started"
+    lan.announce(keys, "https://192.168.1.5:8000", invite=False)
+    assert refused(), "one was, and is gone"
+    capsys.readouterr()
+    with Codes(keys).looked_at(), Codes(keys).looked_at():
+        code, out, _ = typed(capsys, monkeypatch, "serve", "pair", "--json")
     made = json.loads(out)
     assert (code, made["address"]) == (0, f"https://192.168.1.5:8000/pair.html#{made['code']}")
+    assert refused(), "it ended"
 
 
 def test_no_answer_waits_for_an_acknowledgment() -> None:
-    with closing(running._bound("127.0.0.1", 0)) as bound, socket.create_connection(bound.getsockname()):
-        accepted, _ = bound.accept()
+    with closing(listen("127.0.0.1", 0)) as here, socket.create_connection(here.socket.getsockname()):
+        accepted, _ = here.socket.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -15,8 +15,6 @@ from firstsight.service.certificates import Certificate, given_certificate, own_
 from firstsight.service.keys import Keys
 from firstsight.service.pairing import MINUTES, Codes, Invitation
 
-EVERYWHERE = "0.0.0.0"
-
 
 def certificates_for(host: str, *, lan: bool, chain: Path | None, key: Path | None) -> Callable[[], Certificate] | None:
     """What gives the certificate to serve with, whenever it is asked; None: none is wanted.

@@ -1,4 +1,6 @@
 import logging
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +12,10 @@ from firstsight.cli.options import Device, GalleryUrl, Json, Model, Seeing, Thre
 from firstsight.errors import UserError
 
 if TYPE_CHECKING:
+    from firstsight.recognition.recognizer import Recognizer
+    from firstsight.service.certificates import Certificate
     from firstsight.service.keys import Keys
+    from firstsight.service.running import Listening
 
 serve = App(name="serve")
 keys = App(name="keys", help="Who may ask this machine's service.\n\nExample: firstsight serve keys list")
@@ -42,34 +47,56 @@ def start(
     Example: firstsight serve --model glyphs
     """
     _need_extra()
+    from firstsight.service.addresses import EVERYWHERE
+    from firstsight.service.running import listen
+
+    host = host or (EVERYWHERE if lan else "127.0.0.1")
+    with closing(listen(host, port)) as listening:  # a port in use is said at once, not after torch and the model
+        from firstsight.cli.lan import certificates_for
+        from firstsight.cli.recognizer import open_recognizer
+
+        secure = certificates_for(host, lan=lan, chain=certificate, key=certificate_key)
+        with open_recognizer(
+            model, gallery, device=device, threshold=threshold, make=True, seeing=seeing
+        ) as recognizer:
+            _serve(recognizer, listening, secure, lan=lan, keys=keys, debounce=debounce)
+    return 0
+
+
+def _serve(
+    recognizer: "Recognizer",
+    listening: "Listening",
+    secure: "Callable[[], Certificate] | None",
+    *,
+    lan: bool,
+    keys: bool,
+    debounce: float,
+) -> None:
     import torch
 
-    from firstsight.cli.lan import EVERYWHERE, announce, certificates_for, show_address, show_addresses
-    from firstsight.cli.recognizer import open_recognizer
+    from firstsight.cli.lan import announce, show_address, show_addresses
     from firstsight.service.access import is_loopback
     from firstsight.service.app import create_app
+    from firstsight.service.pairing import Codes
     from firstsight.service.running import run
     from firstsight.workflows.forget import forget
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("firstsight.service").setLevel(logging.INFO)
-    host = host or (EVERYWHERE if lan else "127.0.0.1")
-    secure = certificates_for(host, lan=lan, chain=certificate, key=certificate_key)
-    near = is_loopback(host) and not lan
-    with open_recognizer(model, gallery, device=device, threshold=threshold, make=True, seeing=seeing) as recognizer:
-        held = None if near and not keys else _keys_with_an_admin()
-        app = create_app(recognizer, forget=forget, keys=held, debounce=debounce)
-        if not (near or secure):
-            err.print("This is HTTP: whoever listens on the network reads keys and pictures.", style="yellow")
+    near = is_loopback(listening.host) and not lan
+    held = None if near and not keys else _keys_with_an_admin()
+    app = create_app(recognizer, forget=forget, keys=held, debounce=debounce)
+    if not (near or secure):
+        err.print("This is HTTP: whoever listens on the network reads keys and pictures.", style="yellow")
 
-        def ready(address: str) -> None:
-            torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
-            shown = show_addresses(address, host, secure) if secure else show_address(address)
-            if held:
-                announce(held, shown, invite=lan)
+    def ready(address: str) -> None:
+        torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
+        shown = show_addresses(address, listening.host, secure) if secure else show_address(address)
+        if held:
+            announce(held, shown, invite=lan)
 
-        run(app, host=host, port=port, on_ready=ready, certificate=secure)
-    return 0
+    with Codes(held).looked_at() if held else nullcontext():
+        run(app, listening, on_ready=ready, certificate=secure)
 
 
 @serve.command
@@ -83,8 +110,11 @@ def pair(*, json: Json = False) -> int:
     from firstsight.service.pairing import Codes
 
     codes = Codes(_keys())
-    if codes.address is None:
-        raise UserError("No service with keys was started yet.", hint="Start one: firstsight serve --lan")
+    if codes.address is None or not codes.are_looked_at:
+        raise UserError(
+            "No service with keys is running here, so a code would open nothing.",
+            hint="Start one: firstsight serve --lan; or type this as the user that runs it.",
+        )
     show_invitation(codes.make(), codes.address, json=json)
     return 0
 

@@ -2,8 +2,10 @@
 
 import socket
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+EVERYWHERE = "0.0.0.0"
+"""To listen on every address of this machine."""
 IP = IPv4Address | IPv6Address
 _SOMEWHERE = ((socket.AF_INET, "203.0.113.1"), (socket.AF_INET6, "2001:db8::1"))  # in nobody's network
 _SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
@@ -31,6 +33,20 @@ def in_address(host: str) -> str:
         '[fd00::2]'
     """
     return f"[{host}]" if ":" in host else host
+
+
+def origin(address: str) -> str:
+    """Whose doings count together. Whoever has an IPv6 address has the 2^64 beside it.
+
+    Example:
+        >>> origin("2001:db8::7")
+        '2001:db8::/64'
+    """
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((known, 64), strict=False)) if known.version == 6 else address
 
 
 def _outgoing() -> list[IP]:

@@ -1,8 +1,10 @@
 """One-time codes: a tablet that is told one gets a key of its own, without anybody typing a key."""
 
+import fcntl
 import hashlib
 import hmac
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -57,6 +59,23 @@ class Codes:
         with self._changing() as held:
             held["address"] = address
 
+    @contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """A service looks at the codes while the block runs. However it ends, the system lets go of the lock."""
+        with self._running() as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+
+    @property
+    def are_looked_at(self) -> bool:
+        """Whether a service of this machine does now: without one a code opens nothing."""
+        with self._running() as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def make(self) -> Invitation:
         """A new code. It is good once, for ten minutes."""
         letters = "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
@@ -105,6 +124,18 @@ class Codes:
                     fresh.write_text(json.dumps(held, indent=2), "utf-8")
         except OSError as error:
             raise self._failed("written", error) from error
+
+    @contextmanager
+    def _running(self) -> Iterator[int]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path.with_name("running.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._failed("looked for", error) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _failed(self, what: str, error: OSError) -> StorageError:
         return StorageError(f"{self._path} cannot be {what}: {error.strerror}.", hint="Check its permissions.")

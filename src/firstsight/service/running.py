@@ -1,5 +1,6 @@
 """Running an application until it is asked to stop."""
 
+import errno
 import logging
 import signal
 import socket
@@ -7,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -26,21 +27,45 @@ _CONNECTIONS = 1000
 _LOOKED_AT = 3600.0  # seconds, between two looks at the certificate
 
 
+class Listening(NamedTuple):
+    """A socket that takes connections, and the host that was asked for. Whoever comes waits until `run` has it."""
+
+    host: str
+    socket: socket.socket
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def listen(host: str, port: int) -> Listening:
+    """Take an address; port 0: any port that is free.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    try:
+        bound = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
+        )
+    except (OSError, OverflowError) as error:
+        raise _not_to_be_had(host, port, error) from error
+    # What is accepted inherits it. asyncio sees to it for sockets of its own alone; without it an answer waits 40 ms
+    # between its head and its body, for the client's delayed acknowledgment.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Listening(host, bound)
+
+
 def run(
     app: ASGIApp,
+    listening: Listening,
     *,
-    host: str,
-    port: int,
     on_ready: Callable[[str], None] = lambda address: None,
     certificate: Callable[[], "Certificate"] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what was accepted. `on_ready` is told the address.
+    """Serve until SIGINT or SIGTERM, then finish what was accepted, and close. `on_ready` is told the address.
 
     With a `certificate`, over HTTPS alone. It is asked for again every hour, so that one that was renewed is used from
     then on.
-
-    Raises:
-        UserError: the address cannot be had.
     """
     held = certificate() if certificate else None
     config = uvicorn.Config(
@@ -55,9 +80,9 @@ def run(
         ssl_certfile=held.chain if held else None,
         ssl_keyfile=held.key if held else None,
     )
-    with closing(_bound(host, port)) as bound, _ending_quietly(), _renewing(config, certificate):
-        on_ready(_address(host, bound.getsockname()[1], "https" if certificate else "http"))
-        uvicorn.Server(config).run(sockets=[bound])
+    with closing(listening), _ending_quietly(), _renewing(config, certificate):
+        on_ready(_address(listening, "https" if certificate else "http"))
+        uvicorn.Server(config).run(sockets=[listening.socket])
 
 
 @contextmanager
@@ -81,20 +106,16 @@ def _renewing(config: uvicorn.Config, certificate: Callable[[], "Certificate"] |
         ended.set()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    try:
-        bound = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
-        )
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"The service cannot listen on {host}, port {port}: {reason}.", hint="Name another: --port 8001"
-        ) from error
-    # What is accepted inherits it. asyncio sees to it for sockets of its own alone; without it an answer waits 40 ms
-    # between its head and its body, for the client's delayed acknowledgment.
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return bound
+def _not_to_be_had(host: str, port: int, error: OSError | OverflowError) -> UserError:
+    number = getattr(error, "errno", None) or 0
+    if number == errno.EADDRINUSE:
+        return UserError(f"Port {port} of {host} is in use.", hint=f"Name another: --port {port % 65535 + 1}")
+    reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]  # Python says where twice
+    elsewhere = number == errno.EADDRNOTAVAIL or number < 0  # no address of this machine, or no such name
+    return UserError(
+        f"The service cannot listen on {host}, port {port}: {reason}.",
+        hint="Name an address of this machine: --host ADDRESS" if elsewhere else "Name another: --port 8001",
+    )
 
 
 @contextmanager
@@ -109,8 +130,9 @@ def _ending_quietly() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _address(host: str, port: int, scheme: str) -> str:
+def _address(listening: Listening, scheme: str) -> str:
     """As a browser takes it."""
+    host, port = listening.host, listening.socket.getsockname()[1]
     try:
         named = socket.gethostname() if ip_address(host).is_unspecified else host
     except ValueError:
