@@ -1,4 +1,4 @@
-"""Connections on which nothing is asked."""
+"""Connections on which nothing is asked, and those of one address."""
 
 import asyncio
 import socket
@@ -20,8 +20,9 @@ async def hello(_scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def _served(bound: socket.socket) -> Iterator[uvicorn.Server]:
-    yield uvicorn.Server(uvicorn.Config(hello, http=connections.Prompt, ws="none", lifespan="off", log_config=None))
+def _served(bound: socket.socket, **options: Any) -> Iterator[uvicorn.Server]:
+    config = uvicorn.Config(hello, http=connections.Prompt, ws="none", lifespan="off", log_config=None, **options)
+    yield uvicorn.Server(config)
     bound.close()
 
 
@@ -60,3 +61,34 @@ def test_who_asks_nothing_is_let_go_and_who_asks_is_answered(monkeypatch: pytest
     assert (silent, half) == (b"", b"")
     assert then_half.startswith(b"HTTP/1.1 200")
     assert then_half.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(("believed", "held"), [([], [b"200", b"200", b"", b"200"]), (["127.0.0.1"], 4 * [b"200"])])
+def test_one_address_has_so_many_connections_and_leaves_the_others_to_others(
+    believed: list[str], held: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "OF_ONE", 2)
+
+    async def status(port: int, address: str) -> bytes:
+        """The connection stays open, unless the service closes it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        open_ones.append(writer)
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            return (await reader.readuntil(b"ok"))[9:12]
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+
+    async def all_of_it() -> list[bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as bound, _served(bound, forwarded_allow_ips=believed) as server:
+            serving = asyncio.create_task(server.serve(sockets=[bound]))
+            addresses = (*3 * ["127.0.0.1"], "127.0.0.2")
+            got = [await status(bound.getsockname()[1], address) for address in addresses]
+            for each in open_ones:
+                each.close()
+            server.should_exit = True
+            await serving
+            return got
+
+    open_ones: list[asyncio.StreamWriter] = []
+    assert asyncio.run(asyncio.wait_for(all_of_it(), 20)) == held

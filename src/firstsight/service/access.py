@@ -3,7 +3,7 @@
 import dataclasses
 import secrets
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstsight.errors import FirstsightError
+from firstsight.service.addresses import origin
 from firstsight.service.keys import ROLES, Keys, Role
 from firstsight.service.pairing import Codes
 from firstsight.service.problems import Problem, respond
@@ -87,11 +88,11 @@ class Access:
         key = Codes(self.keys).redeem(code)
         if key is None:
             raise _unauthorized("This code is unknown, used or over.", _ANOTHER)
-        self._failures.give(_origin(address))
+        self._failures.give(origin(address))
         return Caller(key.id, key.role, "cookie")
 
     def _count_failure(self, address: str) -> None:
-        if wait := self._failures.take(_origin(address)):
+        if wait := self._failures.take(origin(address)):
             raise _too_many(wait)
 
     def refuse_too_many(self, caller: Caller) -> None:
@@ -210,15 +211,6 @@ def cookie_header(scope: Scope, cookie: str) -> str:
 def client_address(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
-
-
-def _origin(address: str) -> str:
-    """Whose failures count together. Whoever has an IPv6 address has the 2^64 beside it."""
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip_network((known, 64), strict=False)) if known.version == 6 else address
 
 
 def _refuse_strangers(headers: Headers) -> None:
