@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from firstsight.evaluation.calibration import calibrate
 from firstsight.models.folder import load_model
 from firstsight.recognition.embed import embed_pictures
+from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
 
 
@@ -41,6 +42,17 @@ def test_another_threshold_costs_what_the_enrolled_say_until_a_calibration_says_
     assert (measured["source"], measured["identities"], measured["same_pairs"]) == ("calibration", 20, 20)
     assert all(len(measured[name]) == len(measured["threshold"]) for name in ("far", "far_bound", "frr", "same"))
     assert measured["frr"][0] == 0.0, "each picture was taken twice"
+
+
+def test_of_a_large_gallery_no_more_is_read_than_is_compared(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        enroll(client, f"p{seed}", seed)
+    monkeypatch.setattr(Gallery, "names", None)  # 100,000 of them at each look at the page
+    monkeypatch.setattr("firstsight.service.curves._MOST", 2)
+    curves = client.get("/v1/models").json()["models"][0]["curves"]
+    assert (curves["identities"], curves["different_pairs"]) == (2, 2)
 
 
 def test_a_model_that_was_never_measured_says_so(

@@ -14,6 +14,7 @@ from firstsight.evaluation.calibration import count_distances, met_strangers
 from firstsight.evaluation.cost import cost_of
 from firstsight.model_config import Distances
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.listing import list_people
 from firstsight.recognition.recognizer import Recognizer
 
 _MOST = 500
@@ -44,9 +45,9 @@ def _curves(source: str, distances: Distances, identities: int) -> dict[str, Any
 
 def _templates(gallery: Gallery) -> list[Int8[Tensor, "K D"]]:
     held = []
-    for name in gallery.names()[:_MOST]:
+    for person in list_people(gallery, limit=_MOST):
         with contextlib.suppress(NotEnrolled):  # forgotten just now
-            held.append(gallery.templates_of(name))
+            held.append(gallery.templates_of(person.name))
     return held
 
 
