@@ -89,7 +89,7 @@ def test_a_pipe_is_named_by_a_hyphen(type: Type, table: Path, tmp_path: Path, mo
 def test_what_to_type_next_can_be_typed(type: Type, table: Path, tmp_path: Path) -> None:
     shown = type("stream", "--source", table, "--target", "which", "--out", tmp_path / "a run")
     assert f"--model '{tmp_path / 'a run'}'" in shown.out
-    table.write_text("a,b,which\n1,x,yes\n")
+    table.write_text("a,b,which\n1,2,\n")
     assert "next:" not in type("stream", "--source", table, "--target", "which", "--out", tmp_path / "nothing").out
 
 
@@ -102,7 +102,10 @@ def test_a_table_of_a_german_spreadsheet_and_a_file_for_a_folder_are_refused(typ
     assert "has semicolons between its cells, not commas" in said.err
     table.write_text('a,which\n"1,5",yes\n')
     said = type("stream", "--source", table, "--target", "which")
-    assert "Refused, at 2: The column a is '1,5', not a number. Use decimal points, not commas." in said.err
+    what = "The column a is '1,5', not a number. Use decimal points, not commas."
+    assert f"Refused, at 2: {what}" in said.err
+    assert (said.code, said.out) == (2, "")
+    assert f"All that arrived was refused, 1 in all; the last: {what}" in said.err.replace("\n", " ")
 
 
 @pytest.mark.parametrize("text", ["", "a,b,which\n", "\n\n"])

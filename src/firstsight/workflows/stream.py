@@ -13,7 +13,7 @@ from firstsight.config import StreamRecipe
 from firstsight.data.filling import FolderSource
 from firstsight.data.sources import open_source
 from firstsight.data.streams import LABEL, PairSource, Source
-from firstsight.errors import DataError, RecipeError, StorageError, UserError
+from firstsight.errors import RecipeError, StorageError, UserError
 from firstsight.models.folder import DEFAULT_MODEL, Model, address, load_model, require_embedding
 from firstsight.recipes import read_recipe, recipe_from, to_plain, with_flags
 from firstsight.training.loop import deferred_signals
@@ -72,8 +72,8 @@ def stream(
     try:
         with place.opened(resume) as session, threadpool_limits(1), deferred_signals() as interrupted:
             stopped = _learn(session, opened, place, interrupted, on_figures)
-            if not session.arrivals and not stopped:
-                raise DataError(f"Nothing arrived from {opened.name}.", hint=_what_arrives(embedder))
+            if not stopped:
+                session.require_some(opened.name, _what_arrives(embedder))
             on_figures(place.figures(session))
             return place.finish(session, opened.name, stopped)
     except OSError as error:

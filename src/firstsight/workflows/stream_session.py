@@ -34,7 +34,7 @@ class Session:
     `refuse` hears of each arrival that cannot be used.
 
     Raises:
-        DataError: from `take`: the first 100 arrivals were all refused.
+        DataError: from `take`: the first 100 arrivals were all refused; from `require_some`: all were, or none came.
         TrainingError: from `flush`: the loss is not finite.
     """
 
@@ -53,6 +53,7 @@ class Session:
         self.good: Arrays = {}
         self._recipe = recipe
         self._refuse = refuse
+        self._complaint: DataError | None = None
         self._number_of: dict[str, int] = {}
         self.last = math.nan
         self._rows: list[Row] = []
@@ -76,15 +77,26 @@ class Session:
         except DataError as error:
             self.refused += 1
             self._refuse(str(error), arrival)
-            if self.refused == self.arrivals == HOPELESS:
-                raise DataError(
-                    f"The first {HOPELESS} arrivals were all refused; the last: {error.message}",
-                    hint=error.hint or "Name what to learn: --target COLUMN, --features A B C.",
-                ) from error
+            self._complaint = error
+            if self.arrivals == HOPELESS:
+                self._refuse_hopeless(f"The first {HOPELESS} arrivals were all refused")
         self.offset = arrival.offset
         every = self._recipe.stream.every
         if len(self._rows) >= every or len(self._labels) >= every:
             self.flush()
+
+    def require_some(self, source: str, hint: str) -> None:
+        """Refuse a stream that ended before there was anything to learn from; `hint` says what may arrive."""
+        if not self.arrivals:
+            raise DataError(f"Nothing arrived from {source}.", hint=hint)
+        self._refuse_hopeless(f"All that arrived was refused, {self.arrivals} in all")
+
+    def _refuse_hopeless(self, what: str) -> None:
+        if self._complaint and self.refused == self.arrivals:
+            raise DataError(
+                f"{what}; the last: {self._complaint.message}",
+                hint=self._complaint.hint or "Name what to learn: --target COLUMN, --features A B C.",
+            ) from self._complaint
 
     def flush(self) -> None:
         """Predict the rows that came, count what was right, and learn: one step."""
