@@ -210,6 +210,16 @@ def test_keys_are_kept_as_hashes_and_seen_by_every_process(keys: Keys) -> None:
         other.find(made[0])
 
 
+def test_keys_that_cannot_be_read_open_nothing_and_the_log_says_why(
+    guarded: TestClient, bearer: Callable[[str], dict[str, str]], keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin = bearer("admin")
+    keys.path.write_text("{}")
+    answer = guarded.get("/v1/people", headers=admin)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage")
+    assert f"{keys.path} is damaged." in caplog.text
+
+
 def test_the_log_and_the_counters_name_nobody_and_hold_nothing_of_a_picture(
     client: TestClient, caplog: pytest.LogCaptureFixture, recognizer: Recognizer
 ) -> None:

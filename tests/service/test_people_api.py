@@ -1,8 +1,10 @@
 """People over HTTP: enrolled, looked at, forgotten."""
 
 import io
+from typing import Any
 
 import numpy as np
+import pytest
 from callers import enroll, noise, png
 from PIL import Image
 from starlette.testclient import TestClient
@@ -67,6 +69,21 @@ def test_a_poor_picture_is_refused_with_the_verdict_and_may_be_insisted_on(clien
         assert hint in problem["hint"]
         form["data"]["anyway"] = "true"
         assert client.post("/v1/people", **form).status_code == 201
+
+
+def test_who_is_forgotten_while_being_enrolled_is_not_there(
+    client: TestClient, recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enroll = recognizer.enroll
+
+    def overtaken(name: str, picture: bytes, **options: Any) -> Any:
+        verdict = enroll(name, picture, **options)
+        recognizer.gallery.forget(name)
+        return verdict
+
+    monkeypatch.setattr(recognizer, "enroll", overtaken)
+    answer = client.post("/v1/people", files={"picture": noise(1)}, data={"name": "ada"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-enrolled")
 
 
 def test_a_page_of_people_at_a_time_and_by_name(client: TestClient) -> None:

@@ -138,7 +138,8 @@ def _enroll(service: Service, form: Upload[sent.EnrollForm]) -> tuple[Enrolled, 
             hint = f"Add a picture: POST /v1/people/{known}/pictures"
             raise Problem(409, code_of(error), error.message, hint=hint, person_id=known) from error
         return {"person": _person(listing.find_person(gallery, known)), "verdict": None}, False
-    return _enrolled(service, name, verdict), True
+    number = listing.numbers_of(gallery, {name}).get(name, 0)  # 0: forgotten just now
+    return _enrolled(service, number, verdict), True
 
 
 def _add(service: Service, number: int, form: Upload[sent.AddForm]) -> tuple[Enrolled, bool]:
@@ -152,7 +153,7 @@ def _add(service: Service, number: int, form: Upload[sent.AddForm]) -> tuple[Enr
         keep_picture=fields.keep_picture,
         consent=fields.consent,
     )
-    return _enrolled(service, known.name, verdict), not verdict.held
+    return _enrolled(service, number, verdict), not verdict.held
 
 
 def _has(service: Service, name: str, picture: bytes) -> bool:
@@ -160,10 +161,9 @@ def _has(service: Service, name: str, picture: bytes) -> bool:
     return bool((service.recognizer.gallery.templates_of(name) == template_D).all(1).any())
 
 
-def _enrolled(service: Service, name: str, verdict: Verdict) -> Enrolled:
-    gallery = service.recognizer.gallery
-    number = listing.numbers_of(gallery, {name})[name]
-    return {"person": _person(listing.find_person(gallery, number)), "verdict": verdict.to_json()}
+def _enrolled(service: Service, number: int, verdict: Verdict) -> Enrolled:
+    found = listing.find_person(service.recognizer.gallery, number)
+    return {"person": _person(found), "verdict": verdict.to_json()}
 
 
 def _person(person: listing.Person) -> dict[str, Any]:

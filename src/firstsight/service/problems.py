@@ -102,8 +102,6 @@ def answer_problems(app: FastAPI, where: str) -> None:
 
     @app.exception_handler(FirstsightError)
     async def ours(_request: Request, error: FirstsightError) -> JSONResponse:
-        if isinstance(error, StorageError):
-            log.error("%s", error)
         return respond(error, where)
 
     @app.exception_handler(RequestValidationError)
@@ -126,7 +124,9 @@ def problem_of(status: int, detail: str = "", headers: dict[str, str] | None = N
 
 
 def respond(error: FirstsightError, where: str = "the gallery") -> JSONResponse:
-    """The answer to a request that ended with this error."""
+    """The answer to a request that ended with this error. What fails of the disk stands in the log too."""
+    if isinstance(error, StorageError):
+        log.error("%s", error)
     headers = dict(error.headers) if isinstance(error, Problem) else {}
     status = error.status if isinstance(error, Problem) else _status(error)
     if status == 503:
