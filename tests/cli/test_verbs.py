@@ -474,6 +474,7 @@ def test_a_damaged_gallery_hides_no_model(type: Type, trained: Path, tmp_path: P
         Gallery(where)
     listed = {model["name"]: model for model in map(json.loads, type("models", trained, "--json").out.splitlines())}
     assert listed[str(trained)]["enrolled"] is None
+    assert "not opened" in type("models", trained).out
     assert listed["glyphs"]["enrolled"] == 0
 
 
