@@ -150,6 +150,36 @@ def test_an_answer_that_is_not_the_servers_loses_nothing(at_door, entries, statu
     assert [entry["name"] for entry in entries()] == ["house"]
 
 
+@pytest.mark.parametrize(("status", "code"), [(408, "too-slow"), (500, "failed")])
+def test_what_may_go_well_at_the_next_try_is_kept(at_door, entries, status, code):
+    page = at_door("house")
+    problem = {"code": code, "message": "It did not work.", "hint": "Try again."}
+    page.route("**/v1/checkins", lambda route: route.fulfill(status=status, json=problem))
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("1 check-in waits for the server").wait_for()
+    page.unroute("**/v1/checkins")
+    page.locator("#late li", has_text="In: house").wait_for()
+    assert [entry["name"] for entry in entries()] == ["house"]
+
+
+def test_a_camera_that_shows_nothing_for_a_moment_does_not_stop_the_door(at_door, entries):
+    page = at_door("house")
+    page.evaluate(
+        """() => {
+          const toBlob = HTMLCanvasElement.prototype.toBlob;
+          HTMLCanvasElement.prototype.toBlob = function (take) {
+            HTMLCanvasElement.prototype.toBlob = toBlob;
+            take(null);
+          };
+        }"""
+    )
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("#answer").get_by_text("The camera cannot be used.").wait_for()
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Welcome", exact=True).wait_for()
+    assert [entry["name"] for entry in entries()] == ["house"]
+
+
 def test_what_waits_outlives_the_page(at_door, known, entries):
     page = at_door("moon")
     page.route("**/v1/checkins", lambda route: route.abort())

@@ -1,7 +1,7 @@
 // What the server is asked, and what it answers: docs/api.md.
 
 const WAIT_AT_MOST = 8; // seconds that a busy server may ask for before its answer is shown as an error
-const NO_ANSWER = new Set([502, 504]); // of a proxy, while the service behind it is away
+const NO_ANSWER = new Set([408, 502, 504]); // the network was too slow; or a proxy, while the service behind it is away
 
 export class ApiError extends Error {
   // `code` is that of the answer, or "away" where there was none: what was asked may be asked again.

@@ -19,10 +19,11 @@ export function closeCamera(video) {
   video.srcObject = null;
 }
 
-// What the camera shows now, as a JPEG, and its size in pixels.
+// What the camera shows now, as a JPEG. Throws an error with the code "camera" where it shows nothing.
 export function snap(video) {
   const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
   const canvas = h("canvas", { width: Math.round(scale * video.videoWidth), height: Math.round(scale * video.videoHeight) });
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+  const nothing = Object.assign(new Error("The camera shows nothing."), { code: "camera" });
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(nothing)), "image/jpeg", QUALITY));
 }

@@ -49,8 +49,12 @@ async function checkIn(direction) {
   }
   setBusy(true);
   clearTimeout(releasing);
-  const picture = await stage.take();
   const at = new Date();
+  const picture = await stage.take().catch((error) => {
+    setBusy(false);
+    answer(refusedView(error), "refused_said");
+  });
+  if (!picture) return;
   stage.freeze(picture, []);
   $("#answer").replaceChildren(h("p", { class: "soft looking", t: "looking" }));
   try {

@@ -45,7 +45,7 @@ export function picker(take) {
       problem.replaceChildren(errorNotice(Object.assign(error, { code: "camera" })));
     }
   });
-  shoot.addEventListener("click", async () => chosen(await snap(video)));
+  shoot.addEventListener("click", () => snap(video).then(chosen, (error) => problem.replaceChildren(errorNotice(error))));
   takePictures({ input, zone }, chosen);
   return { zone, close };
 }
