@@ -75,6 +75,9 @@ def test_it_is_filtered_by_person_and_day_and_exported_as_shown(seen, open_page)
     assert [row["direction"] for row in rows][-2:] == ["in", "out"]
     page.get_by_label("Day", exact=True).fill("2020-02-29")
     page.locator("#content .empty", has_text="Nothing was noted.").wait_for()
+    page.get_by_label("Person").fill("nobody of this name")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Export CSV").wait_for(state="hidden")
 
 
 def test_the_report_of_a_day_says_first_in_and_last_out(seen, open_page, screenshot, accessible):

@@ -42,7 +42,8 @@ async function filter() {
 async function refresh() {
   try {
     const wanted = await filter();
-    $("#export").href = withQuery("/v1/checkins/export", wanted ?? { zone });
+    show($("#export"), wanted !== null);
+    $("#export").href = withQuery("/v1/checkins/export", wanted ?? {});
     $("#person").setAttribute("aria-invalid", String(!wanted));
     if (!wanted) nothing("nobody_found", $("#person").value);
     else if (isReport()) await report(wanted);
