@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +22,7 @@ from firstsight.recognition.decision import Decision, Match, Rule, decide_identi
 from firstsight.recognition.embed import crop, to_png
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Ledger
+from firstsight.recognition.ledger_rows import Direction, Entry
 from firstsight.recognition.recognizer import Recognizer
 from firstsight.recognition.schema import ledger as ledger_table
 from firstsight.recognition.schema import probes
@@ -216,6 +220,38 @@ def test_check_in_decides_and_records(gallery: Gallery, model: Model, picture: C
     assert check_in(recognizer, picture(0), claim="ada", request_id="r-1") == claimed
     assert Ledger(gallery).probe(claimed.id) is None
     assert len(list(Ledger(gallery).entries())) == 2
+
+
+def test_two_doors_at_once_record_one_entry(
+    gallery: Gallery, model: Model, picture: Callable[[int], Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(model, gallery, threshold=0.5)
+    recognizer.enroll("ada", picture(0))
+    both_have_decided, record = threading.Barrier(2, timeout=60), Ledger.record
+
+    def record_together(*args: Any, **options: Any) -> Entry:
+        both_have_decided.wait()
+        return record(*args, **options)
+
+    monkeypatch.setattr(Ledger, "record", record_together)
+    with ThreadPoolExecutor(2) as doors:
+        at_doors = [doors.submit(check_in, recognizer, picture(0), direction="in", debounce=5) for _ in range(2)]
+        one, other = (at_door.result() for at_door in at_doors)
+    assert one == other
+    assert list(Ledger(gallery).entries()) == [one]
+
+
+@pytest.mark.parametrize(("minutes", "direction"), [(-5, "in"), (5, "in"), (0, None), (0, "out")])
+def test_once_in_five_minutes_is_per_direction_and_person(
+    ledger: Ledger, minutes: int, direction: Direction | None
+) -> None:
+    first = ledger.record("identify", ADA, direction="in", at=NOW)
+    near = timedelta(minutes=minutes) * 0.9
+    options = {"direction": direction, "debounce": 5}
+    assert (ledger.record("identify", ADA, at=NOW + near, **options) == first) == (direction == "in")
+    assert ledger.record("identify", CYD, at=NOW + near, **options) != first
+    assert ledger.record("identify", STRANGER, direction="in", at=NOW + near, debounce=5) != first
+    assert ledger.record("identify", ADA, direction="in", at=NOW + timedelta(minutes=5.1), debounce=5) != first
 
 
 def test_who_only_wants_to_know_is_answered_by_a_gallery_that_cannot_be_written(

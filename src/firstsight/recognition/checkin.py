@@ -1,6 +1,6 @@
 """Decide on a picture and write the decision down: what the command line and the service do alike."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from torch import Tensor
 
@@ -24,7 +24,6 @@ def check_in(
 ) -> Entry:
     """Identify a picture, or verify that it is `claim`, and record the decision as `Ledger.record` does.
 
-    Who was recognized in the same direction within `debounce` minutes gets that entry again, and nothing is recorded.
     `at` is when the picture was taken: now, if it is not given.
 
     Raises:
@@ -33,16 +32,9 @@ def check_in(
         GalleryError: the request id was used for something else.
         StorageError: the decision could not be recorded.
     """
-    ledger = Ledger(recognizer.gallery)
     look = recognizer.look(picture)
     decision = recognizer.decide(look, claim=claim)
-    if debounce and decision.accepted and decision.name:
-        moment, wait = at or datetime.now(UTC), timedelta(minutes=debounce)
-        # after it too: a picture that waited for the network may come behind a later one
-        near = ledger.entries(since=moment - wait, until=moment + wait, name=decision.name, newest_first=True)
-        if known := next((entry for entry in near if entry.direction == direction), None):
-            return known
-    return ledger.record(
+    return Ledger(recognizer.gallery).record(
         "identify" if claim is None else "verify",
         decision,
         request_id=request_id,
@@ -50,5 +42,6 @@ def check_in(
         camera=camera,
         probe=to_png(look) if keep_probe_days and isinstance(look, Tensor) else None,
         keep_probe_days=keep_probe_days,
+        debounce=debounce,
         at=at,
     )

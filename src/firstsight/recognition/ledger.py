@@ -23,7 +23,7 @@ from firstsight.recognition.ledger_rows import (
     naive,
     read_entries,
 )
-from firstsight.recognition.rows import clean_name, id_of
+from firstsight.recognition.rows import clean_name, id_of, ids_of
 from firstsight.recognition.schema import ledger, ledger_state, probes, reviews
 from firstsight.recognition.sealing import probe_of, seal, unseal
 
@@ -70,13 +70,15 @@ class Ledger:
         camera: str | None = None,
         probe: bytes | None = None,
         keep_probe_days: int = 0,
+        debounce: float = 0,
         at: datetime | None = None,
     ) -> Entry:
         """Write a decision down; it is on the disk when this returns.
 
         A request id is written once: who asks again with it, in whatever process, gets the entry that was written the
         first time, and its decision. `direction` makes a match a check-in. `probe`, the PNG of the network's input,
-        is kept for `keep_probe_days` days, by default not at all. `at` is now, if it is not given.
+        is kept for `keep_probe_days` days, by default not at all. Who was recognized in the same direction within
+        `debounce` minutes, before or after, gets that entry again. `at` is now, if it is not given.
 
         Raises:
             GalleryError: the request id was used for something else; or it or the camera's name cannot be one.
@@ -89,6 +91,8 @@ class Ledger:
             if request_id and (known := read_entries(connection, _whole().where(ledger.c.request_id == request_id))):
                 _refuse_other_use(known[0], kind, decision)
                 return known[0]
+            if debounce and (near := _near(connection, decision, direction, at or datetime.now(UTC), debounce)):
+                return near
             if any(erase_old(connection, now, at_most_daily=True)):
                 leave_to_erase(connection)  # to the next to open the gallery: nobody waits for it at the door
             row = {"kind": kind, "request_id": request_id, "direction": direction, "camera": camera}
@@ -158,7 +162,8 @@ class Ledger:
         if with_probe:
             query = query.where(ledger.c.id.in_(sa.select(probes.c.ledger_id).where(_alive())))
         if wanted:
-            query = query.where(self._may_be(wanted))
+            with self._storage.reading() as connection:
+                query = query.where(_may_be(id_of(connection, wanted, self._gallery.where)))
         while True:
             rest = query if beyond is None else query.where(_beyond(beyond, newest_first))
             found = self._page(rest)
@@ -228,12 +233,6 @@ class Ledger:
         with self._storage.reading() as connection:
             return read_entries(connection, query)
 
-    def _may_be(self, name: str) -> sa.ColumnElement[bool]:
-        with self._storage.reading() as connection:
-            identity = id_of(connection, name, self._gallery.where)
-        reviewed = sa.select(reviews.c.ledger_id).where(reviews.c.identity_id == identity)
-        return (ledger.c.identity_id == identity) | ledger.c.id.in_(reviewed)
-
     def _one(self, connection: sa.Connection, number: int) -> sa.Select[Any]:
         query = _whole().where(ledger.c.id == number)
         if connection.execute(query).one_or_none() is None:
@@ -249,6 +248,31 @@ def _whole() -> sa.Select[Any]:
 
 def _alive() -> sa.ColumnElement[bool]:
     return probes.c.erase_at > naive(datetime.now(UTC))
+
+
+def _may_be(identity: int) -> sa.ColumnElement[bool]:
+    """Entries that name somebody, by the decision or by an operator's word."""
+    reviewed = sa.select(reviews.c.ledger_id).where(reviews.c.identity_id == identity)
+    return (ledger.c.identity_id == identity) | ledger.c.id.in_(reviewed)
+
+
+def _near(
+    connection: sa.Connection, decision: Decision, direction: Direction | None, at: datetime, minutes: float
+) -> Entry | None:
+    """Whom the decision accepts, recorded in this direction at about this time. A writer asks, who holds the lock: two
+    doors at once record one entry."""
+    identity = ids_of(connection, [decision.name]).get(decision.name) if decision.accepted and decision.name else None
+    if identity is None:
+        return None
+    wait = timedelta(minutes=minutes)  # after it too: what waited for the network may come behind a later one
+    query = _whole().where(
+        _may_be(identity),
+        ledger.c.direction == direction,
+        ledger.c.at >= naive(at - wait),
+        ledger.c.at < naive(at + wait),
+    )
+    found = read_entries(connection, query.order_by(ledger.c.at.desc(), ledger.c.id.desc()))
+    return next((entry for entry in found if entry.name == decision.name), None)
 
 
 def _beyond(place: Place, newest_first: bool) -> sa.ColumnElement[bool]:
