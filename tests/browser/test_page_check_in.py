@@ -180,6 +180,20 @@ def test_a_camera_that_shows_nothing_for_a_moment_does_not_stop_the_door(at_door
     assert [entry["name"] for entry in entries()] == ["house"]
 
 
+def test_a_browser_that_can_keep_nothing_promises_nothing(at_door, entries):
+    page = at_door("star")
+    page.evaluate(
+        "() => { IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError'); }; }"
+    )
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Welcome", exact=True).wait_for()
+    page.route("**/v1/checkins", lambda route: route.abort())
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.locator("main").get_by_text("Not noted", exact=True).wait_for()
+    assert page.locator("#waiting").is_hidden()
+    assert [entry["direction"] for entry in entries()] == ["in"]
+
+
 def test_what_waits_outlives_the_page(at_door, known, entries):
     page = at_door("moon")
     page.route("**/v1/checkins", lambda route: route.abort())

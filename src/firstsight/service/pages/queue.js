@@ -9,8 +9,11 @@ const STORE = "check-ins";
 const MOST_WAITED = 3 * 24 * 3600; // seconds; the server takes no more
 const RETRY = 3000; // ms between two tries while the server is away
 
-// What may be asked again later: the server is away, full, or nobody is signed in.
-const PASSING = new Set(["away", "busy", "storage", "too-many-requests", "unauthorized", "csrf", "failed"]);
+// What may be asked again later: the server is away, full, or moves to another model, or nobody is signed in.
+const PASSING = new Set([
+  "away", "busy", "storage", "traces-left", "too-many-requests", "unauthorized", "csrf", "failed",
+  "other-model", "model", "missing-extra",
+]);
 
 export class Queue extends EventTarget {
   // Events: "change" where the number of those who wait changed; "sent" with {item, entry} and "refused" with
@@ -28,13 +31,16 @@ export class Queue extends EventTarget {
   }
 
   // Keep a check-in, then send it. Resolves to the server's entry; throws the server's refusal, which is final, or an
-  // error for which `willRetry` holds: then it is kept, and sent later.
+  // error for which `willRetry` holds: then it is kept, and sent later. Where the browser can keep nothing, that is said.
   async checkIn(picture, direction) {
     const item = { id: newId(), at: new Date().toISOString(), direction, type: picture.type, bytes: await picture.arrayBuffer() };
     this.#sending.add(item.id);
-    await this.#write((store) => store.put(item));
+    const kept = await this.#write((store) => store.put(item)).then(() => true, () => false);
     try {
       return await this.#send(item);
+    } catch (error) {
+      if (kept || !willRetry(error)) throw error;
+      throw new ApiError({ code: "unkept", message: "The server does not answer, and this device can keep nothing." });
     } finally {
       this.#sending.delete(item.id);
       this.#schedule(RETRY);
@@ -50,12 +56,17 @@ export class Queue extends EventTarget {
       const picture = new Blob([item.bytes], { type: item.type });
       const fields = { picture, direction: item.direction, waited: Math.min(MOST_WAITED, Math.max(0, (Date.now() - Date.parse(item.at)) / 1000)) };
       const entry = await postForm("/v1/checkins", fields, { requestId: item.id });
-      await this.#write((store) => store.delete(item.id));
+      await this.#done(item);
       return entry;
     } catch (error) {
-      if (!willRetry(error)) await this.#write((store) => store.delete(item.id));
+      if (!willRetry(error)) await this.#done(item);
       throw error;
     }
+  }
+
+  // Where it cannot be taken out it is sent again, and the server knows it by its id.
+  async #done(item) {
+    await this.#write((store) => store.delete(item.id)).catch(() => {});
   }
 
   #schedule(delay) {
