@@ -41,6 +41,12 @@ def test_what_was_closed_to_others_stays_closed(umask: Callable[[int], int], tmp
         report.chmod(allowed)
         write_atomically(report, b"<p>anew")
         assert (mode(report), report.read_bytes()) == (allowed, b"<p>anew")
+    folder, weights = tmp_path / "model", tmp_path / "model" / "model.safetensors"
+    save_model(pixel_model("mine"), folder)
+    folder.chmod(0o700)
+    weights.chmod(0o600)
+    save_model(pixel_model("mine"), folder)
+    assert (mode(folder), mode(weights)) == (0o700, 0o600)
 
 
 def test_what_is_private_stays_so(umask: Callable[[int], int], tmp_path: Path) -> None:

@@ -180,6 +180,30 @@ def test_a_camera_that_shows_nothing_for_a_moment_does_not_stop_the_door(at_door
     assert [entry["name"] for entry in entries()] == ["house"]
 
 
+def test_what_the_server_cannot_answer_to_keeps_nothing_else_back(at_door, entries):
+    page = at_door("moon")
+    moving = {"status": 409, "json": {"code": "other-model", "message": "The gallery was moved.", "hint": ""}}
+
+    def move_for_those_who_come_in(route):
+        coming_in = b'name="direction"\r\n\r\nin\r\n' in route.request.post_data_buffer
+        return route.fulfill(**moving) if coming_in else route.continue_()
+
+    page.route("**/v1/checkins", move_for_those_who_come_in)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("1 check-in waits for the server").wait_for()
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.locator("main").get_by_text("2 check-ins wait for the server").wait_for()
+    page.context.set_offline(False)
+    page.locator("#late li", has_text="Out: moon").wait_for()
+    page.locator("main").get_by_text("1 check-in waits for the server").wait_for()
+    assert [entry["direction"] for entry in entries()] == ["out"]
+    page.unroute("**/v1/checkins")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.locator("#late li", has_text="In: moon").wait_for()
+    page.locator("#waiting").wait_for(state="hidden")
+
+
 def test_a_browser_that_can_keep_nothing_promises_nothing(at_door, entries):
     page = at_door("star")
     page.evaluate(

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -265,6 +266,24 @@ def test_a_gallery_that_another_has_open_is_not_replaced(
             restore(tmp_path / "b.sqlite", path, force=True)
         assert other.names() == [*NAMES, "late"]
     assert restore(tmp_path / "b.sqlite", path, force=True).identities == 40
+
+
+def test_what_is_written_while_a_restore_is_prepared_is_not_lost(
+    path: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    made_ready = backup_module._made_ready
+
+    def enrolled_meanwhile(*args: Any) -> Restored:
+        with Gallery(path) as other:
+            other.bind_model(model)
+            other.enroll("late", random_templates(1, seed=9)[0])
+        return made_ready(*args)
+
+    monkeypatch.setattr(backup_module, "_made_ready", enrolled_meanwhile)
+    with pytest.raises(StorageError, match=r"gallery\.sqlite was written to meanwhile, and stays as it is"):
+        restore(tmp_path / "b.sqlite", path, force=True)
+    assert found(path) == [*NAMES, "late"]
 
 
 def test_a_restore_that_ends_midway_leaves_the_old_gallery(path: Path, tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ def _write_folder(model: Model, folder: Path, weights: bytes) -> Model:
         try:
             for name, content in ((WEIGHTS, weights), (CONFIG, _as_json(model.config))):
                 (fresh / name).write_bytes(content)
+                _keep_closed(folder / name, fresh / name)
                 to_disk(fresh / name)
+            _keep_closed(folder, fresh)
             _swap_in(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -187,6 +189,12 @@ def keep_operating_point(model: Model, point: OperatingPoint) -> Model:
             f"The model folder {model.folder} cannot be written: {error.strerror}.", hint=hint
         ) from error
     return model
+
+
+def _keep_closed(old: Path, fresh: Path) -> None:
+    """What its owner closed to others stays closed when it is written anew."""
+    if old.exists():
+        shutil.copymode(old, fresh)
 
 
 def _as_json(config: ModelConfig) -> bytes:

@@ -20,6 +20,9 @@ from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_se
 OnPages = Callable[[int, int], None]
 """Called as on_progress(done, total), in pages of the database."""
 
+Newest = dict[str, tuple[int, int | None]]
+"""Of each table how many rows it has, and the number of the last."""
+
 _PAGES = 1024  # copied between two words on the progress
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
@@ -101,6 +104,7 @@ def restore(
         if model:
             _refuse_other_model(source, file, model)
         before = _remembered(target, force) if target.exists() else Remembered()
+        newest = _newest(target)
         if before.encrypted and not _encrypted(source):
             raise GalleryError(
                 f"{file} is in clear, and {target} is encrypted.",
@@ -111,9 +115,10 @@ def restore(
             remove_leftovers(target)
             with tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=FRESH, dir=target.parent) as beside:
                 ready = Path(beside) / target.name
-                restored = _made_ready(source, ready, str(file.resolve()), before)
+                with in_one_sentence(str(target)):
+                    restored = _made_ready(source, ready, str(file.resolve()), before)
                 with closing(_opened(ready)) as whole:
-                    _copy_in(whole, target, on_progress)
+                    _copy_in(whole, target, newest, on_progress)
             return restored
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror}.", hint="Name another place.") from error
@@ -165,6 +170,20 @@ def _remembered(target: Path, force: bool) -> Remembered:
     return before
 
 
+def _newest(target: Path) -> Newest | None:
+    """What was written last into each table; None: it is damaged."""
+    try:
+        with closing(_opened(target)) if target.exists() else contextlib.nullcontext() as held:
+            return _newest_in(held) if held else {}
+    except sqlite3.DatabaseError:
+        return None
+
+
+def _newest_in(gallery: sqlite3.Connection) -> Newest:
+    tables = [name for (name,) in gallery.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    return {table: gallery.execute(f'SELECT count(*), max(rowid) FROM "{table}"').fetchone() for table in tables}
+
+
 def _encrypted(gallery: sqlite3.Connection) -> bool:
     if "key_check" not in {column[1] for column in gallery.execute("PRAGMA table_info(gallery)")}:
         return False  # of a format that knew no keys
@@ -184,18 +203,24 @@ def _refuse_other_model(source: sqlite3.Connection, file: Path, model: str) -> N
 def _made_ready(source: sqlite3.Connection, ready: Path, path: str, before: Remembered) -> Restored:
     """The backup from `path` as it shall be, in the newest format and with what it is to remember, in a file of its
     own: it takes the gallery's place in one step, and no power cut comes between."""
-    with in_one_sentence(str(ready)), closing(_opened(ready)) as copy:
+    with closing(_opened(ready)) as copy:
         _copy(source, copy, lambda done, total: None)
     with closing(SqliteStorage(ready)) as storage, storage.writing() as connection:
         return Restored(lock(connection).size, tuple(note_restored(connection, path, before)))
 
 
-def _copy_in(source: sqlite3.Connection, target: Path, on_progress: OnPages) -> None:
-    """Over the old pages and in one transaction: whoever waits for the file meanwhile finds the new gallery in it."""
+def _copy_in(source: sqlite3.Connection, target: Path, newest: Newest | None, on_progress: OnPages) -> None:
+    """Over the old pages and in one transaction: whoever waits for the file meanwhile finds the new gallery in it.
+
+    Raises:
+        StorageError: something was written since `newest` was read, or another program has it open.
+    """
     with in_one_sentence(str(target)):
         target.touch()
         try:
             with closing(_alone(target)) as old:
+                if newest is not None and _newest_in(old) != newest:
+                    raise StorageError(f"{target} was written to meanwhile, and stays as it is.", hint="Try again.")
                 _copy(source, old, on_progress)
                 old.execute("PRAGMA journal_mode = WAL")
             return

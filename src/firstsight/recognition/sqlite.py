@@ -126,7 +126,7 @@ class SqliteStorage:
         a file that was removed goes with it, unseen."""
         if self._path is None:
             return
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             found = os.stat(self._path)
             self._file = self._file or found
             if os.path.samestat(self._file, found):

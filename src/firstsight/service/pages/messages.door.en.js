@@ -49,7 +49,7 @@ export const door = {
   door_picture: "Nothing to recognize",
   door_picture_do: "Hold it in front of the camera, well lit, and try again.",
   door_unkept: "Not noted",
-  door_unkept_do: "The server does not answer, and this device has no room left to remember you. Try again soon, or tell whoever runs it.",
+  door_unkept_do: "It could not be checked, and this device has no room to keep it. Try again soon, or tell whoever runs it.",
   kept: "Noted",
   kept_do: (at, direction) => `${way(direction)} at ${time(at)}. The server does not answer: it will be checked as soon as it does.`,
   kept_said: "Noted. It will be checked when the server answers again.",

@@ -49,7 +49,7 @@ export const door = {
   door_picture: "没有可辨认的东西",
   door_picture_do: "请对准摄像头，光线充足，再试一次。",
   door_unkept: "没有记下",
-  door_unkept_do: "服务器没有回应，这台设备也没有空间暂存。请稍后再试，或告知管理人员。",
+  door_unkept_do: "现在无法核对，这台设备也没有空间暂存。请稍后再试，或告知管理人员。",
   kept: "已记下",
   kept_do: (at, direction) => `${time(at)} ${way(direction)}。服务器没有回应，恢复后会立即核对。`,
   kept_said: "已记下。服务器恢复后会核对。",

@@ -7,13 +7,13 @@ import { ApiError, postForm } from "./api.js";
 const DATABASE = "firstsight";
 const STORE = "check-ins";
 const MOST_WAITED = 3 * 24 * 3600; // seconds; the server takes no more
+const UNKEPT = "unkept";
 const RETRY = 3000; // ms between two tries while the server is away
+const RETRY_ONE = 60_000; // ms, where it is there and cannot answer to some
 
-// What may be asked again later: the server is away, full, or moves to another model, or nobody is signed in.
-const PASSING = new Set([
-  "away", "busy", "storage", "traces-left", "too-many-requests", "unauthorized", "csrf", "failed",
-  "other-model", "model", "missing-extra",
-]);
+const REFUSED = new Set([400, 413, 422]); // for what was sent
+const FOR_OTHER_REASONS = new Set(["gallery", "user", "failed"]); // among them; failed: it was not the server that spoke
+const FOR_ALL = new Set(["away", "busy", "storage", "too-many-requests", "unauthorized", "csrf"]); // the next is not tried
 
 export class Queue extends EventTarget {
   // Events: "change" where the number of those who wait changed; "sent" with {item, entry} and "refused" with
@@ -40,7 +40,7 @@ export class Queue extends EventTarget {
       return await this.#send(item);
     } catch (error) {
       if (kept || !willRetry(error)) throw error;
-      throw new ApiError({ code: "unkept", message: "The server does not answer, and this device can keep nothing." });
+      throw new ApiError({ code: UNKEPT, message: "The server cannot answer, and this device can keep nothing." });
     } finally {
       this.#sending.delete(item.id);
       this.#schedule(RETRY);
@@ -74,28 +74,34 @@ export class Queue extends EventTarget {
     this.#timer = setTimeout(() => this.#flush(), delay);
   }
 
+  // Those that wait, in their order. One to which the server cannot answer keeps the others back no longer than itself.
   async #flush() {
-    const items = (await this.waiting()).filter(({ id }) => !this.#sending.has(id));
-    this.dispatchEvent(new CustomEvent("change", { detail: items.length }));
-    for (const item of items.sort((one, other) => one.at.localeCompare(other.at))) {
-      if (!(await this.#sendLater(item))) return this.#schedule(RETRY);
+    const held = await this.waiting().catch(() => null);
+    if (!held) return this.#schedule(RETRY);
+    const items = held.filter(({ id }) => !this.#sending.has(id)).sort((one, other) => one.at.localeCompare(other.at));
+    this.#tell("change", items.length);
+    let left = 0;
+    for (const item of items) {
+      const error = await this.#sendLater(item);
+      if (FOR_ALL.has(error?.code)) return this.#schedule(RETRY);
+      if (error) left += 1;
     }
-    if (items.length) this.dispatchEvent(new CustomEvent("change", { detail: 0 }));
-    return null;
+    if (items.length) this.#tell("change", left);
+    return left ? this.#schedule(RETRY_ONE) : null;
   }
 
-  // Whether the next may be tried.
+  // The error after which it is still kept, if there was one.
   async #sendLater(item) {
     this.#sending.add(item.id);
     try {
       this.#tell("sent", { item, entry: await this.#send(item) });
     } catch (error) {
-      if (willRetry(error)) return false;
+      if (willRetry(error)) return error;
       this.#tell("refused", { item, error });
     } finally {
       this.#sending.delete(item.id);
     }
-    return true;
+    return null;
   }
 
   #tell(event, detail) {
@@ -125,8 +131,11 @@ function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// Only the server's own refusal is final: after any other mishap what was kept stays kept.
-export const willRetry = (error) => !(error instanceof ApiError) || PASSING.has(error.code);
+// Only the server's own refusal of what was sent is final: after any other mishap what was kept stays kept.
+export function willRetry(error) {
+  if (!(error instanceof ApiError)) return true;
+  return error.code !== UNKEPT && !(REFUSED.has(error.status) && !FOR_OTHER_REASONS.has(error.code));
+}
 
 function openDatabase() {
   return new Promise((resolve, reject) => {
