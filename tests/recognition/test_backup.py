@@ -283,7 +283,8 @@ def test_what_is_written_while_a_restore_is_prepared_is_not_lost(
     monkeypatch.setattr(backup_module, "_made_ready", enrolled_meanwhile)
     with pytest.raises(StorageError, match=r"gallery\.sqlite was written to meanwhile, and stays as it is"):
         restore(tmp_path / "b.sqlite", path, force=True)
-    assert found(path) == [*NAMES, "late"]
+    with Gallery(path) as gallery:
+        assert gallery.names() == [*NAMES, "late"]
 
 
 def test_a_restore_that_ends_midway_leaves_the_old_gallery(path: Path, tmp_path: Path) -> None:
