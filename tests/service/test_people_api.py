@@ -84,6 +84,7 @@ def test_who_is_forgotten_while_being_enrolled_is_not_there(
     monkeypatch.setattr(recognizer, "enroll", overtaken)
     answer = client.post("/v1/people", files={"picture": noise(1)}, data={"name": "ada"})
     assert (answer.status_code, answer.json()["code"]) == (404, "not-enrolled")
+    assert answer.json()["message"] == "ada is not enrolled in the gallery."
 
 
 def test_a_page_of_people_at_a_time_and_by_name(client: TestClient) -> None:

@@ -11,7 +11,7 @@ from callers import noise
 from starlette.testclient import TestClient
 
 from firstsight import errors, service
-from firstsight.service import problems
+from firstsight.service import app, problems
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {"DataError", "RecipeError", "TrainingError"}
@@ -27,9 +27,8 @@ def codes() -> Iterator[str]:
     for path in Path(str(service.__file__)).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
-                given = node.args[1]
-                if isinstance(given, ast.Constant):
-                    yield given.value
+                given = ast.walk(node.args[1])
+                yield from (each.value for each in given if isinstance(each, ast.Constant))
 
 
 def unfit() -> Iterator[str]:
@@ -39,8 +38,9 @@ def unfit() -> Iterator[str]:
 
 def test_each_code_of_an_answer_is_in_the_documentation_of_the_api() -> None:
     table = (ROOT / "docs/api.md").read_text("utf-8").partition("| status | when |")[2].partition("\n\n")[0]
-    documented = set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE))))
-    assert documented == set(codes()), "neither one more nor one less"
+    first = "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE))
+    assert set(re.findall(r"`([a-z-]+)`", first)) == set(codes()), "neither one more nor one less"
+    assert set(map(int, re.findall(r"[45]\d\d", first))) == set(app._PROBLEMS), "as in the OpenAPI document"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,13 @@ def test_each_code_of_an_answer_is_in_the_documentation_of_the_api() -> None:
         ),
         ("POST", "/v1/checkins/1/correct", {"content": b"{"}, "body: JSON decode error.", "Send JSON."),
         ("POST", "/v1/session", {"json": {}}, "key: Field required.", "Send the field key."),
+        (
+            "POST",
+            "/v1/verify",
+            {"files": {"picture": noise(1)}, "data": {"name": ""}},
+            "name: String should have at least 1 character.",
+            "Send 1 or more characters.",
+        ),
         (
             "POST",
             "/v1/session",

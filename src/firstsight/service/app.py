@@ -29,15 +29,17 @@ _ROUTERS = (people, decisions, checkins, models, signin, invitations, privacy, h
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ProblemBody, "description": what}
     for status, what in {
-        400: "Not a form, or not JSON",
+        400: "Not a form",
         401: "No key, or a wrong one",
         403: "The role may not",
         404: "Not there",
+        405: "Not with this method",
         408: "Too slow",
         409: "In conflict with what is there",
         413: "More than is taken here",
         422: "The picture or a field cannot be used",
         429: "Too many requests of this key",
+        500: "The service failed",
         503: "Busy, or the disk fails",
     }.items()
 }

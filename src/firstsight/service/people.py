@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from firstsight.errors import AlreadyEnrolled
+from firstsight.errors import AlreadyEnrolled, NotEnrolled
 from firstsight.functional.quantize import quantize
 from firstsight.recognition import listing
 from firstsight.recognition.embed import embed_pictures
@@ -138,7 +138,9 @@ def _enroll(service: Service, form: Upload[sent.EnrollForm]) -> tuple[Enrolled, 
             hint = f"Add a picture: POST /v1/people/{known}/pictures"
             raise Problem(409, code_of(error), error.message, hint=hint, person_id=known) from error
         return {"person": _person(listing.find_person(gallery, known)), "verdict": None}, False
-    number = listing.numbers_of(gallery, {name}).get(name, 0)  # 0: forgotten just now
+    number = listing.numbers_of(gallery, {name}).get(name)
+    if number is None:
+        raise NotEnrolled(f"{name} is not enrolled in {gallery.where}.", hint="They may have been forgotten.")
     return _enrolled(service, number, verdict), True
 
 

@@ -77,7 +77,7 @@ _INSTEAD = {
     "finite_number": "Send a number.",
     "greater_than_equal": "Send {ge} or more.",
     "less_than_equal": "Send {le} or less.",
-    "string_too_short": "Send at least {min_length} character.",
+    "string_too_short": "Send {min_length} or more characters.",
     "string_too_long": "Send at most {max_length} characters.",
     "date_from_datetime_parsing": "Send a day such as 2026-11-25.",
 }
