@@ -1,13 +1,20 @@
 """One-time codes: a tablet is let in once, as a kiosk, and is known by its key from then on."""
 
+import errno
+import fcntl
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from firstsight.errors import StorageError
+from firstsight.service import pairing
 from firstsight.service.keys import Keys
 from firstsight.service.pairing import MINUTES, Codes
 from firstsight.service.sessions import LASTS
@@ -41,6 +48,65 @@ def test_of_many_who_use_a_code_at_once_one_is_let_in(keys: Keys) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: Codes(keys).redeem(code), range(8)))
     assert len([key for key in found if key]) == len(list(keys)) == 1
+
+
+def test_the_address_of_a_service_is_there_before_it_can_be_seen_to_run(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, found, locked = Codes(keys), [], pairing.locked
+
+    def looking(path: Path, *, shared: bool = False, wait: bool = True) -> AbstractContextManager[None]:
+        if shared:
+            found.append(codes.address)
+        return locked(path, shared=shared, wait=wait)
+
+    monkeypatch.setattr(pairing, "locked", looking)
+    for address in ("https://10.0.0.2:8000", "https://10.0.0.3:8000"):
+        with codes.looked_at(address):
+            assert codes.are_looked_at
+    assert found == ["https://10.0.0.2:8000", "https://10.0.0.3:8000"]
+
+
+def test_who_asks_whether_a_service_runs_is_not_taken_for_one_by_another_who_asks(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, came, others = fcntl.flock, threading.Event(), []
+
+    def meeting(descriptor: int, kind: int) -> None:
+        first, trying = threading.current_thread() is threading.main_thread(), kind & fcntl.LOCK_NB
+        if not first and not trying:
+            came.set()
+        try:
+            flock(descriptor, kind)
+        finally:
+            if not first:
+                came.set()
+        if first and trying:
+            others.append(pool.submit(lambda: Codes(keys).are_looked_at))
+            assert came.wait(10)
+
+    monkeypatch.setattr(fcntl, "flock", meeting)
+    with ThreadPoolExecutor(1) as pool:
+        assert not Codes(keys).are_looked_at
+        assert [other.result() for other in others] == [False]
+
+
+def test_a_service_on_a_disk_without_locks_says_so_and_what_it_does_is_not_taken_for_that(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OSError, match="of the service itself"), Codes(keys).looked_at("http://door:8000"):
+        raise OSError("of the service itself")
+    flock = fcntl.flock
+
+    def refused(descriptor: int, kind: int) -> None:
+        if kind == fcntl.LOCK_SH:
+            raise OSError(errno.ENOLCK, "No locks available")
+        flock(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    said = r"running\.lock cannot be locked: No locks available\. Name a folder .* of this machine: FIRSTSIGHT_HOME"
+    with pytest.raises(StorageError, match=said), Codes(keys).looked_at("http://door:8000"):
+        raise AssertionError("it is not served")
 
 
 def test_a_code_is_over_after_ten_minutes(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """The verb: it prints where to go, keeps keys, and ends in order."""
 
+import errno
+import fcntl
 import json
+import os
 import re
 import signal
 import socket
@@ -15,6 +18,11 @@ import pytest
 from pictures import draw_symbol
 
 from firstsight.cli.main import main
+from firstsight.errors import UserError
+from firstsight.places import data_folder
+from firstsight.service.keys import Keys
+from firstsight.service.pairing import Codes
+from firstsight.service.running import listen
 
 Started = tuple[subprocess.Popen[str], str]
 
@@ -103,7 +111,27 @@ def test_a_port_in_use_is_said_in_a_sentence_before_the_model_is_loaded(
         port = taken.getsockname()[1]
         code, out, err = typed(capsys, monkeypatch, "serve", "--port", port, "--model", "none that there is")
     assert (code, out) == (2, "")
-    assert " ".join(err.split()) == f"Port {port} of 127.0.0.1 is in use. Name another: --port {port % 65535 + 1}"
+    another = port + 1 if port < 65535 else 8000
+    assert " ".join(err.split()) == f"Port {port} of 127.0.0.1 is in use. Name another: --port {another}"
+
+
+@pytest.mark.parametrize(
+    ("error", "port", "said"),
+    [
+        (OSError(errno.EADDRINUSE, "in use"), 65535, "is in use. Name another: --port 8000"),
+        (socket.gaierror(8, "no such name, as macOS counts"), 8000, "as macOS counts. Name an address of this machine"),
+        (OSError(errno.EACCES, "Permission denied"), 80, "Permission denied. Name another: --port 8001"),
+    ],
+)
+def test_what_to_type_instead_fits_what_is_wrong_with_the_address(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, port: int, said: str
+) -> None:
+    def refused(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    with pytest.raises(UserError, match=re.escape(said)):
+        listen("door", port)
 
 
 def test_the_admin_key_is_shown_once(tmp_path: Path, started: Callable[..., Started]) -> None:
@@ -130,6 +158,21 @@ def test_a_tablet_is_paired_while_the_service_runs_and_not_once_it_was_killed(
     process.wait()
     code, out, err = typed(capsys, monkeypatch, "serve", "pair")
     assert (code, out, "No service with keys is running here" in err) == (2, "", True)
+
+
+def test_a_disk_without_locks_is_said_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    codes = Codes(Keys(data_folder() / "service" / "keys.json"))
+    with codes.looked_at("https://192.168.1.5:8000"):
+        monkeypatch.setattr(fcntl, "flock", refused)
+        code, out, err = typed(capsys, monkeypatch, "serve", "pair")
+    said = " ".join(err.split())
+    assert (code, out, "Traceback" in said) == (1, "", False)
+    assert re.search(r"running\.lock cannot be locked: No locks available\. Name a folder on a disk of this", said)
 
 
 def test_without_its_extra_it_says_in_one_sentence_what_to_type(

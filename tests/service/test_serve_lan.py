@@ -17,6 +17,7 @@ from firstsight.errors import UserError
 from firstsight.places import data_folder
 from firstsight.service import addresses
 from firstsight.service.addresses import lan_addresses
+from firstsight.service.keys import Keys
 from firstsight.service.pairing import Codes
 from firstsight.service.running import listen
 
@@ -69,7 +70,7 @@ def test_half_a_certificate_and_a_wrong_host_are_refused(
 
 
 def test_a_code_is_for_a_service_that_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = lan.Keys(data_folder() / "service" / "keys.json")
+    keys = Keys(data_folder() / "service" / "keys.json")
 
     def refused() -> bool:
         code, out, err = typed(capsys, monkeypatch, "serve", "pair", "--json")
@@ -77,10 +78,10 @@ def test_a_code_is_for_a_service_that_runs(capsys: pytest.CaptureFixture[str], m
         return (code, out, said in err) == (2, "", True)
 
     assert refused(), "none was ever started"
-    lan.announce(keys, "https://192.168.1.5:8000", invite=False)
+    with Codes(keys).looked_at("https://192.168.1.7:8000"):
+        pass
     assert refused(), "one was, and is gone"
-    capsys.readouterr()
-    with Codes(keys).looked_at(), Codes(keys).looked_at():
+    with Codes(keys).looked_at("https://192.168.1.6:8000"), Codes(keys).looked_at("https://192.168.1.5:8000"):
         code, out, _ = typed(capsys, monkeypatch, "serve", "pair", "--json")
     made = json.loads(out)
     assert (code, made["address"]) == (0, f"https://192.168.1.5:8000/pair.html#{made['code']}")

@@ -12,7 +12,6 @@ from firstsight.errors import UserError
 from firstsight.places import data_folder
 from firstsight.service.addresses import in_address, lan_addresses, local_name
 from firstsight.service.certificates import Certificate, given_certificate, own_certificate
-from firstsight.service.keys import Keys
 from firstsight.service.pairing import MINUTES, Codes, Invitation
 
 
@@ -62,13 +61,11 @@ def show_addresses(address: str, host: str, certificate: Callable[[], Certificat
     return first
 
 
-def announce(keys: Keys, address: str, *, invite: bool) -> None:
-    """Keep the address for `serve pair`; on a terminal, invite a tablet at once."""
-    codes = Codes(keys)
-    codes.announce(address)
-    if invite and console.is_terminal:
+def invite(codes: Codes, address: str) -> None:
+    """Invite a tablet at once on a terminal; elsewhere say how."""
+    if console.is_terminal:
         show_invitation(codes.make(), address)
-    elif invite:
+    else:
         console.print("Pair a tablet: firstsight serve pair")
 
 

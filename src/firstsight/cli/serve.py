@@ -1,6 +1,6 @@
 import logging
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -74,8 +74,8 @@ def _serve(
 ) -> None:
     import torch
 
-    from firstsight.cli.lan import announce, show_address, show_addresses
-    from firstsight.service.access import is_loopback
+    from firstsight.cli.lan import invite, show_address, show_addresses
+    from firstsight.service.addresses import is_loopback
     from firstsight.service.app import create_app
     from firstsight.service.pairing import Codes
     from firstsight.service.running import run
@@ -93,9 +93,12 @@ def _serve(
         torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
         shown = show_addresses(address, listening.host, secure) if secure else show_address(address)
         if held:
-            announce(held, shown, invite=lan)
+            codes = Codes(held)
+            running.enter_context(codes.looked_at(shown))
+            if lan:
+                invite(codes, shown)
 
-    with Codes(held).looked_at() if held else nullcontext():
+    with ExitStack() as running:
         run(app, listening, on_ready=ready, certificate=secure)
 
 

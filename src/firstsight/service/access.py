@@ -3,7 +3,6 @@
 import dataclasses
 import secrets
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
@@ -184,14 +183,6 @@ def needs(role: Role) -> Callable[..., Caller]:
         return caller
 
     return allowed
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what is bound to this address."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def cookie_name(scope: Scope) -> str:

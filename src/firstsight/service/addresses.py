@@ -35,6 +35,14 @@ def in_address(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what is bound to this address."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def origin(address: str) -> str:
     """Whose doings count together. Whoever has an IPv6 address has the 2^64 beside it.
 

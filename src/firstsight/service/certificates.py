@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from firstsight.atomic import appearing_whole
-from firstsight.errors import StorageError, UserError
-from firstsight.service.keys import locked
+from firstsight.errors import UserError
+from firstsight.service.keys import failed, locked
 
 LASTS = timedelta(days=397)
 """Browsers refuse certificates of more than 825 days; 398 is what they take from public authorities since 2020."""
@@ -69,9 +69,7 @@ def own_certificate(folder: Path, names: Sequence[str]) -> Certificate:
                 held = _signed(root, names, now)
                 _write(held, chain, key, root.certificate)
     except OSError as error:
-        raise StorageError(
-            f"The certificate in {folder} cannot be read or written: {error.strerror}.", hint="Check its permissions."
-        ) from error
+        raise failed(f"The certificate in {folder}", "read or written", error) from error
     return _described(held.certificate, chain, key, authority)
 
 

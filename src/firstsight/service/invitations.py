@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 
 from firstsight.service import schemas
-from firstsight.service.access import is_loopback, needs
+from firstsight.service.access import needs
+from firstsight.service.addresses import is_loopback
 from firstsight.service.pairing import Codes
 from firstsight.service.problems import Problem
 from firstsight.service.state import service_of

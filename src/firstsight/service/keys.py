@@ -1,6 +1,7 @@
 """Keys of the service: who may ask for what. Kept as hashes, in a file that only its owner may read."""
 
 import dataclasses
+import errno
 import hashlib
 import hmac
 import json
@@ -21,6 +22,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 """Each may all that those before it may."""
 
 _PREFIX = "fs"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})  # as of some network disks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ class Keys:
             self._seen, self._held = None, _Held(b"", {})
             return self._held
         except OSError as error:
-            raise self._failed("read", error) from error
+            raise failed(self.path, "read", error) from error
         if (seen := (stat.st_ino, stat.st_mtime_ns, stat.st_size)) != self._seen:
             self._held, self._seen = self._parsed(), seen
         return self._held
@@ -119,7 +121,7 @@ class Keys:
             plain = json.loads(self.path.read_bytes())
             return _Held(bytes.fromhex(plain["secret"]), {each["id"]: Key(**each) for each in plain["keys"]})
         except OSError as error:
-            raise self._failed("read", error) from error
+            raise failed(self.path, "read", error) from error
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(
                 f"{self.path} is damaged.", hint="Put a backup in its place, or remove it and make new keys."
@@ -138,23 +140,36 @@ class Keys:
                 with appearing_whole(self.path) as fresh:
                     fresh.write_text(json.dumps(plain, indent=2, ensure_ascii=False), "utf-8")
         except OSError as error:
-            raise self._failed("written", error) from error
-
-    def _failed(self, what: str, error: OSError) -> StorageError:
-        return StorageError(f"{self.path} cannot be {what}: {error.strerror}.", hint="Check its permissions.")
+            raise failed(self.path, "written", error) from error
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Other processes that ask for this file wait until the block ends."""
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Other processes that ask for this file wait until the block ends; `shared`: but for those that share it too.
+
+    However a process ends, the system lets go of its lock.
+
+    Raises:
+        BlockingIOError: another has it, and we do not `wait`.
+        OSError: the file cannot be made, or its disk has no locks.
+    """
     import fcntl
 
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)
+
+
+def failed(file: Path | str, what: str, error: OSError) -> StorageError:
+    """What to say of a file of the service that cannot be read, written or locked."""
+    hint = "Check its permissions."
+    if error.errno in _NO_LOCKS:
+        hint = "Name a folder on a disk of this machine: FIRSTSIGHT_HOME=FOLDER"
+    return StorageError(f"{file} cannot be {what}: {error.strerror}.", hint=hint)
 
 
 def _digest(key: str) -> str:

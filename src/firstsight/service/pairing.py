@@ -1,21 +1,18 @@
 """One-time codes: a tablet that is told one gets a key of its own, without anybody typing a key."""
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from firstsight.atomic import appearing_whole
-from firstsight.errors import StorageError
-from firstsight.service.keys import Key, Keys, Role, locked
+from firstsight.service.keys import Key, Keys, Role, failed, locked
 
 MINUTES = 10
 """So long a code is good."""
@@ -47,6 +44,8 @@ class Codes:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._path = keys.path.with_name("pairing.json")
+        self._changes = keys.path.with_name("pairing.lock")
+        self._running = keys.path.with_name("running.lock")
 
     @property
     def address(self) -> str | None:
@@ -54,27 +53,31 @@ class Codes:
         found: str | None = self._read()["address"]
         return found
 
-    def announce(self, address: str) -> None:
-        """Say where the service is, for who makes a code in another process."""
-        with self._changing() as held:
-            held["address"] = address
-
     @contextmanager
-    def looked_at(self) -> Iterator[None]:
-        """A service looks at the codes while the block runs. However it ends, the system lets go of the lock."""
-        with self._running() as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+    def looked_at(self, address: str) -> Iterator[None]:
+        """A service at this address looks at the codes while the block runs; who makes one elsewhere can see that."""
+        with ExitStack() as held:
+            with self._changing() as changed:
+                changed["address"] = address  # before the lock: who sees that a service runs finds it there
+            try:
+                held.enter_context(locked(self._running, shared=True))
+            except OSError as error:
+                raise failed(self._running, "locked", error) from error
             yield
 
     @property
     def are_looked_at(self) -> bool:
         """Whether a service of this machine does now: without one a code opens nothing."""
-        with self._running() as descriptor:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self._changes):  # one at a time tries: none takes another's try for a service
+                try:
+                    with locked(self._running, wait=False):
+                        return False
+                except BlockingIOError:
+                    return True
+        except OSError as error:
+            raise failed(self._running, "locked", error) from error
 
     def make(self) -> Invitation:
         """A new code. It is good once, for ten minutes."""
@@ -109,7 +112,7 @@ class Codes:
         except FileNotFoundError:
             return {"address": None, "codes": []}
         except OSError as error:
-            raise self._failed("read", error) from error
+            raise failed(self._path, "read", error) from error
         except (ValueError, KeyError, TypeError):
             return {"address": None, "codes": []}  # nothing in it is worth more than ten minutes
 
@@ -117,28 +120,13 @@ class Codes:
     def _changing(self) -> Iterator[dict[str, Any]]:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(self._path.with_suffix(".lock")):
+            with locked(self._changes):
                 held = self._read()
                 yield held
                 with appearing_whole(self._path) as fresh:
                     fresh.write_text(json.dumps(held, indent=2), "utf-8")
         except OSError as error:
-            raise self._failed("written", error) from error
-
-    @contextmanager
-    def _running(self) -> Iterator[int]:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path.with_name("running.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise self._failed("looked for", error) from error
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def _failed(self, what: str, error: OSError) -> StorageError:
-        return StorageError(f"{self._path} cannot be {what}: {error.strerror}.", hint="Check its permissions.")
+            raise failed(self._path, "written", error) from error
 
 
 def _known(digest: str, codes: list[dict[str, Any]]) -> bool:

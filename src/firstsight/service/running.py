@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from firstsight.errors import FirstsightError, UserError
 from firstsight.service.addresses import in_address
-from firstsight.service.connections import Prompt
+from firstsight.service.connections import Doorway, Prompt, unbounded
 
 if TYPE_CHECKING:
     from firstsight.service.certificates import Certificate
@@ -72,6 +72,7 @@ def run(
         app,
         http=Prompt,
         ws="none",
+        loop="asyncio",  # uvloop accepts past the doorway
         log_config=None,
         access_log=False,  # paths are not for logs
         server_header=False,
@@ -82,7 +83,8 @@ def run(
     )
     with closing(listening), _ending_quietly(), _renewing(config, certificate):
         on_ready(_address(listening, "https" if certificate else "http"))
-        uvicorn.Server(config).run(sockets=[listening.socket])
+        with Doorway(listening.socket, unbounded=unbounded(config)) as doorway:
+            uvicorn.Server(config).run(sockets=[doorway])
 
 
 @contextmanager
@@ -109,9 +111,11 @@ def _renewing(config: uvicorn.Config, certificate: Callable[[], "Certificate"] |
 def _not_to_be_had(host: str, port: int, error: OSError | OverflowError) -> UserError:
     number = getattr(error, "errno", None) or 0
     if number == errno.EADDRINUSE:
-        return UserError(f"Port {port} of {host} is in use.", hint=f"Name another: --port {port % 65535 + 1}")
+        another = port + 1 if port < 65535 else 8000
+        return UserError(f"Port {port} of {host} is in use.", hint=f"Name another: --port {another}")
     reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]  # Python says where twice
-    elsewhere = number == errno.EADDRNOTAVAIL or number < 0  # no address of this machine, or no such name
+    nameless = any(isinstance(each, socket.gaierror) for each in (error, error.__context__))  # Python wraps it
+    elsewhere = nameless or number == errno.EADDRNOTAVAIL  # no such name, or no address of this machine
     return UserError(
         f"The service cannot listen on {host}, port {port}: {reason}.",
         hint="Name an address of this machine: --host ADDRESS" if elsewhere else "Name another: --port 8001",
