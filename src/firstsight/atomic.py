@@ -4,7 +4,6 @@ import glob
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +19,13 @@ def appearing_whole(path: Path, *, private: bool = True) -> Iterator[Path]:
     A reader sees the old file or the new one, never half of it; so does one after a power cut. Only its owner may read
     the fresh file; if it is not `private`, whoever could read the old one, or else whoever the umask lets.
     """
-    fresh = fresh_beside(path)
-    old = path.stat().st_mode if not private and path.exists() else None
-    mode = 0o600 if private or old is not None else 0o666
+    fresh = _fresh_beside(path)
+    mode = 0o600 if private or path.exists() else 0o666
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
         yield fresh
-        if old is not None:
-            fresh.chmod(stat.S_IMODE(old))
+        if not private:
+            keep_closed(path, fresh)
         to_disk(fresh)
         os.replace(fresh, path)
         to_disk(path.parent)
@@ -42,9 +40,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         fresh.write_bytes(content)
 
 
-def fresh_beside(path: Path) -> Path:
-    """A name beside `path` that nobody has, for what is to take its place when it is whole."""
-    return path.with_name(f".{path.name}-{secrets.token_hex(4)}{FRESH}")
+@contextmanager
+def fresh_folder(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """A fresh folder beside `path` for the block to fill, and to put in its place; what is left of it is removed."""
+    fresh = _fresh_beside(path)
+    fresh.mkdir(0o700 if private else 0o777)
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def keep_closed(old: Path, fresh: Path) -> None:
+    """What its owner closed to others stays closed when it is written anew."""
+    if old.exists():
+        shutil.copymode(old, fresh)
 
 
 def in_utf8(text: str) -> bytes:
@@ -68,3 +78,8 @@ def remove_leftovers(path: Path) -> None:
             shutil.rmtree(leftover)
         else:
             leftover.unlink()
+
+
+def _fresh_beside(path: Path) -> Path:
+    """A name beside `path` that nobody has."""
+    return path.with_name(f".{path.name}-{secrets.token_hex(4)}{FRESH}")

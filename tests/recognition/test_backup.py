@@ -268,19 +268,21 @@ def test_a_gallery_that_another_has_open_is_not_replaced(
     assert restore(tmp_path / "b.sqlite", path, force=True).identities == 40
 
 
+@pytest.mark.parametrize("step", ["remember", "_made_ready"])
 def test_what_is_written_while_a_restore_is_prepared_is_not_lost(
-    path: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     backup(path, tmp_path / "b.sqlite")
-    made_ready = backup_module._made_ready
+    done = getattr(backup_module, step)
 
-    def enrolled_meanwhile(*args: Any) -> Restored:
+    def enrolled_meanwhile(*args: Any) -> Any:
+        result = done(*args)
         with Gallery(path) as other:
             other.bind_model(model)
             other.enroll("late", random_templates(1, seed=9)[0])
-        return made_ready(*args)
+        return result
 
-    monkeypatch.setattr(backup_module, "_made_ready", enrolled_meanwhile)
+    monkeypatch.setattr(backup_module, step, enrolled_meanwhile)
     with pytest.raises(StorageError, match=r"gallery\.sqlite was written to meanwhile, and stays as it is"):
         restore(tmp_path / "b.sqlite", path, force=True)
     with Gallery(path) as gallery:

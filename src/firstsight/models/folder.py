@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from firstsight.atomic import FRESH, fresh_beside, to_disk, write_atomically
+from firstsight.atomic import FRESH, fresh_folder, keep_closed, to_disk, write_atomically
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.model_config import ModelConfig, OperatingPoint
 from firstsight.models.conv import channels_last
@@ -87,17 +87,13 @@ def copy_model(model: Model, folder: str | Path) -> Model:
 def _write_folder(model: Model, folder: Path, weights: bytes) -> Model:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = fresh_beside(folder)
-        fresh.mkdir()
-        try:
+        with fresh_folder(folder) as fresh:
             for name, content in ((WEIGHTS, weights), (CONFIG, _as_json(model.config))):
                 (fresh / name).write_bytes(content)
-                _keep_closed(folder / name, fresh / name)
+                keep_closed(folder / name, fresh / name)
                 to_disk(fresh / name)
-            _keep_closed(folder, fresh)
+            keep_closed(folder, fresh)
             _swap_in(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"The model folder {folder} cannot be written: {error.strerror}.", hint="Free space or name another --out."
@@ -189,12 +185,6 @@ def keep_operating_point(model: Model, point: OperatingPoint) -> Model:
             f"The model folder {model.folder} cannot be written: {error.strerror}.", hint=hint
         ) from error
     return model
-
-
-def _keep_closed(old: Path, fresh: Path) -> None:
-    """What its owner closed to others stays closed when it is written anew."""
-    if old.exists():
-        shutil.copymode(old, fresh)
 
 
 def _as_json(config: ModelConfig) -> bytes:

@@ -2,13 +2,12 @@
 
 import contextlib
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from firstsight.atomic import FRESH, appearing_whole, remove_leftovers
+from firstsight.atomic import appearing_whole, fresh_folder, remove_leftovers
 from firstsight.errors import GalleryError, OtherModel, StorageError
 from firstsight.recognition.copies import making_copy
 from firstsight.recognition.formats import refuse_newer
@@ -103,8 +102,7 @@ def restore(
         _checked(source, file)
         if model:
             _refuse_other_model(source, file, model)
-        before = _remembered(target, force) if target.exists() else Remembered()
-        newest = _newest(target)
+        before, newest = _remembered(target, force)
         if before.encrypted and not _encrypted(source):
             raise GalleryError(
                 f"{file} is in clear, and {target} is encrypted.",
@@ -113,8 +111,8 @@ def restore(
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(target)
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=FRESH, dir=target.parent) as beside:
-                ready = Path(beside) / target.name
+            with fresh_folder(target, private=True) as beside:
+                ready = beside / target.name
                 with in_one_sentence(str(target)):
                     restored = _made_ready(source, ready, str(file.resolve()), before)
                 with closing(_opened(ready)) as whole:
@@ -153,28 +151,32 @@ def remove_unused(gallery: Path) -> None:
             gallery.unlink()
 
 
-def _remembered(target: Path, force: bool) -> Remembered:
-    """What is to outlive the gallery; an older format is brought to this one. What is damaged remembers nothing."""
+def _remembered(target: Path, force: bool) -> tuple[Remembered, Newest | None]:
+    """What is to outlive the gallery, and what was written last; an older format is brought to this one. What is
+    damaged remembers nothing."""
+    if not target.exists():
+        return Remembered(), {}
     try:
         with closing(SqliteStorage(target)) as storage:
+            newest = _newest(target)  # first: what is written from now on is either remembered or noticed
             before = remember(storage)
     except (StorageError, GalleryError) as error:
         if force:
-            return Remembered()
+            return Remembered(), None
         raise type(error)(error.message, hint="Put the backup in its place with --force.") from error
     if (before.size or before.entries) and not force:
         raise GalleryError(
             f"{target} holds {before.size} identities, and {before.entries} entries in its ledger.",
             hint="Replace them all with --force.",
         )
-    return before
+    return before, newest
 
 
 def _newest(target: Path) -> Newest | None:
     """What was written last into each table; None: it is damaged."""
     try:
-        with closing(_opened(target)) if target.exists() else contextlib.nullcontext() as held:
-            return _newest_in(held) if held else {}
+        with closing(_opened(target)) as held:
+            return _newest_in(held)
     except sqlite3.DatabaseError:
         return None
 

@@ -21,7 +21,7 @@ OF_ONE = 200
 
 
 class Prompt(H11Protocol):
-    """HTTP/1.1 for clients that ask something, and leave room for others."""
+    """HTTP/1.1 for clients that ask something."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -144,7 +144,7 @@ def _counts(pictures: PictureSet) -> dict[str, int]:
 
 
 def _require_kept(packed: Packed, preprocessing: Preprocessing) -> None:
-    """The same of the pictures that could be used."""
+    """Refuse pictures of which too few could be used, and say why they were left out."""
     try:
         _require_pairs(packed.kept, None)
     except DataError as error:

@@ -15,6 +15,8 @@ export class ApiError extends Error {
   }
 }
 
+const noAnswer = () => new ApiError({ code: "away", message: "The server does not answer." });
+
 let session = null; // the promise of GET /v1/session
 
 // {role, keys, csrf, model, version}; asked once a page.
@@ -90,9 +92,9 @@ async function reach(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError({ code: "away", message: "The server does not answer." });
+    throw noAnswer();
   }
-  if (NO_ANSWER.has(response.status)) throw new ApiError({ code: "away", message: "The server does not answer." });
+  if (NO_ANSWER.has(response.status)) throw noAnswer();
   return response;
 }
 
@@ -102,7 +104,7 @@ async function bodyOf(response) {
     return await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError({ code: "away", message: "The server does not answer." });
+    throw noAnswer();
   }
 }
 
