@@ -23,6 +23,7 @@ import torch
 
 from firstsight.config import Recipe
 from firstsight.data.cache import packed_pictures
+from firstsight.data.composed import with_composed
 from firstsight.data.identities import PictureSet, group_of, open_pictures, split_by_group
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.identification import Draw, TemplateSpace
@@ -65,7 +66,7 @@ def trained(recipe: Recipe, learned: PictureSet) -> Model:
     packed = packed_pictures(learned, recipe.preprocessing)
     config = ModelConfig(network=recipe.network, preprocessing=recipe.preprocessing)
     network = build_network(config, seed=recipe.training.seed)
-    feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), recipe)
+    feed = picture_feed(*with_composed(packed, recipe), recipe)
     fit(network, make_loss(recipe), feed, recipe, device=torch.device("cpu"))
     return make_model(network, config, name=f"seed {recipe.training.seed}")
 

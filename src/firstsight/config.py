@@ -77,6 +77,13 @@ class Data:
         "4: each picture turned by 90, 180, 270 degrees is a further identity; 8: mirrored too. For symbols.",
         only=IDENTITIES,
     )
+    composed: int = option(
+        0,
+        "So many further identities are put together from parts of two others; each epoch learns from as many of them "
+        "as there are others, and the next from new ones. For symbols.",
+        low=0,
+        only={**IDENTITIES, "fit": ("ink",)},
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

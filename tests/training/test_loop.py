@@ -118,6 +118,32 @@ def test_each_orientation_is_an_identity_of_its_own() -> None:
     assert torch.equal(input, plain.rot90(1, (2, 3)))
 
 
+def test_an_epoch_has_as_many_composed_identities_as_others_and_the_next_has_others() -> None:
+    pixels_NCHW, labels_N = pictures()
+    drawn = int(labels_N.max()) + 1
+    composed = 2 * drawn + 1
+    labels_N = torch.cat([labels_N, drawn + torch.arange(composed).repeat_interleave(4)])
+    pixels_NCHW = torch.cat([pixels_NCHW, pixels_NCHW[:1].expand(4 * composed, -1, -1, -1)])
+    recipe = replace(RECIPE, data=replace(RECIPE.data, orientations=4, composed=composed))
+    feed = picture_feed(pixels_NCHW, labels_N, recipe)
+    seen: list[set[int]] = []
+    for epoch in range(1, 4):
+        examples = torch.cat(list(feed.plan(epoch)))
+        shown = set(labels_N[examples % len(labels_N)].tolist())
+        assert shown >= set(range(drawn))
+        assert len(shown) == 2 * drawn
+        for number in shown:
+            assert set((examples[labels_N[examples % len(labels_N)] == number] // len(labels_N)).tolist()) == {
+                0,
+                1,
+                2,
+                3,
+            }
+        seen.append(shown - set(range(drawn)))
+    assert len(seen[0] | seen[1] | seen[2]) == composed
+    assert not seen[0] & seen[1]
+
+
 def test_pictures_that_are_not_square_have_no_orientations() -> None:
     recipe = replace(RECIPE, data=replace(RECIPE.data, orientations=8), preprocessing=Preprocessing(height=8, width=9))
     with pytest.raises(RecipeError, match="Only square pictures have orientations. Set --height and --width alike"):

@@ -15,7 +15,7 @@ import shutil
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,24 +90,55 @@ def packed_pictures(
     Raises:
         DataError: not one picture can be read.
     """
-    folder = folder or cache_folder()
     if not len(pictures):
         return Packed(_empty(0, preprocessing), pictures, ())
+    pixels_NCHW, reasons, notice = cached_rows(
+        pictures, preprocessing, len(pictures), lambda: _decoded(pictures, preprocessing, on_progress), folder=folder
+    )
+    skipped = tuple(Skipped(pictures.paths[index], reason) for index, reason in reasons.items())
+    kept = pictures.select(i for i in range(len(pictures)) if i not in reasons) if reasons else pictures
+    return Packed(pixels_NCHW, kept, skipped, notice)
+
+
+def cached_rows(
+    pictures: PictureSet,
+    preprocessing: Preprocessing,
+    count: int,
+    rows: Callable[[], Iterable[Tensor | Skipped]],
+    *,
+    of: tuple[object, ...] = (),
+    folder: Path | None = None,
+) -> tuple[UInt8[Tensor, "N C H W"], dict[int, str], str]:
+    """What is made of pictures: from the cache, where an earlier call left it, or by `rows`.
+
+    Args:
+        pictures: what the rows are made of.
+        preprocessing: of the rows.
+        count: of the rows.
+        rows: makes them, each C x H x W or why there is none.
+        of: on what else than the pictures and their preprocessing they depend.
+        folder: where cache files lie; by default `cache_folder()`.
+
+    Returns:
+        The rows that there are, in order; the number of each that there is not, and why; and the notice of `Packed`.
+    """
+    shape = (count, *_empty(1, preprocessing).shape[1:])
     if isinstance(pictures.files, MemoryFiles):  # kept off the disk by whoever opened them
-        return _in_memory(pictures, preprocessing, on_progress)
-    path = folder / f"{_key(pictures, preprocessing)}.pictures"
+        return *_in_memory(shape, rows()), ""
+    folder = folder or cache_folder()
+    path = folder / f"{_key(pictures, preprocessing, of)}.pictures"
     with contextlib.suppress(OSError, _DamagedError):
-        packed = _map(path, pictures, preprocessing)
+        found = _map(path, shape)
         with contextlib.suppress(OSError):
             os.utime(path)  # used now: last to be pruned
-        return packed
+        return *found, ""
     try:
-        _write(path, pictures, preprocessing, on_progress)
-        return _map(path, pictures, preprocessing)
+        _write(path, shape, rows())
+        return *_map(path, shape), ""
     except (OSError, _DamagedError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         notice = f"The cache folder {folder} cannot be used ({reason}), so the pictures stay in memory."
-    return replace(_in_memory(pictures, preprocessing, on_progress), notice=notice)
+    return *_in_memory(shape, rows()), notice
 
 
 def resolve_color(pictures: PictureSet, preprocessing: Preprocessing, *, sample: int = 256) -> Preprocessing:
@@ -131,26 +162,24 @@ class _DamagedError(Exception):
     """A cache file that is not whole."""
 
 
-def _key(pictures: PictureSet, preprocessing: Preprocessing) -> str:
+def _key(pictures: PictureSet, preprocessing: Preprocessing, of: tuple[object, ...]) -> str:
     """SHA-256 of all that the pixels depend on; mean and std are applied later."""
     made_by = (FORMAT, PIL.__version__, preprocessing.height, preprocessing.width, preprocessing.color)
     aligned = (detector_version(),) if preprocessing.align == "faces" else ()
-    digest = hashlib.sha256(repr((*made_by, preprocessing.fit, *aligned)).encode())
+    digest = hashlib.sha256(repr((*made_by, preprocessing.fit, *aligned, *of)).encode())
     for path in pictures.paths:
         digest.update(b"\0" + pictures.files.stamp(path).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _write(
-    path: Path, pictures: PictureSet, preprocessing: Preprocessing, on_progress: Callable[[int, int], None] | None
-) -> None:
-    """Decode all pictures into the cache file `path`, which appears whole or not at all."""
+def _write(path: Path, shape: tuple[int, ...], rows: Iterable[Tensor | Skipped]) -> None:
+    """Write the rows into the cache file `path`, which appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(path.parent).free < _empty(1, preprocessing).numel() * len(pictures) + _SPARE_BYTES:
+    if shutil.disk_usage(path.parent).free < math.prod(shape) + _SPARE_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     skipped, checksum = [], 0
     with appearing_whole(path) as fresh, fresh.open("wb") as file:
-        for index, row in enumerate(_decoded(pictures, preprocessing, on_progress)):
+        for index, row in enumerate(rows):
             if isinstance(row, Skipped):
                 skipped.append((index, row.reason))
             else:
@@ -162,7 +191,7 @@ def _write(
     _prune(path)
 
 
-def _map(path: Path, pictures: PictureSet, preprocessing: Preprocessing) -> Packed:
+def _map(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, dict[int, str]]:
     """Map a cache file. The mapping is private: writing into the tensor does not change the file."""
     try:
         size, trailer = _trailer(path)
@@ -171,13 +200,13 @@ def _map(path: Path, pictures: PictureSet, preprocessing: Preprocessing) -> Pack
         checksum = int(about["crc32"])
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise _DamagedError(f"{path} is damaged") from error
-    shape = (len(pictures) - len(reasons), *_empty(1, preprocessing).shape[1:])
+    shape = (shape[0] - len(reasons), *shape[1:])
     if size != math.prod(shape):
         raise _DamagedError(f"{path} is damaged")
     pixels = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
     if zlib.crc32(pixels.numpy().data) != checksum:
         raise _DamagedError(f"{path} is damaged")
-    return _packed(pixels.view(shape), pictures, reasons)
+    return pixels.view(shape), reasons
 
 
 def _trailer(path: Path) -> tuple[int, bytes]:
@@ -192,17 +221,15 @@ def _trailer(path: Path) -> tuple[int, bytes]:
         return end - length, file.read(length)
 
 
-def _in_memory(
-    pictures: PictureSet, preprocessing: Preprocessing, on_progress: Callable[[int, int], None] | None
-) -> Packed:
-    pixels_NCHW = _empty(len(pictures), preprocessing)
+def _in_memory(shape: tuple[int, ...], rows: Iterable[Tensor | Skipped]) -> tuple[Tensor, dict[int, str]]:
+    pixels_NCHW = torch.empty(shape, dtype=torch.uint8)
     reasons = {}
-    for index, row in enumerate(_decoded(pictures, preprocessing, on_progress)):
+    for index, row in enumerate(rows):
         if isinstance(row, Skipped):
             reasons[index] = row.reason
         else:
             pixels_NCHW[index - len(reasons)] = row
-    return _packed(pixels_NCHW[: len(pictures) - len(reasons)], pictures, reasons)
+    return pixels_NCHW[: len(pixels_NCHW) - len(reasons)], reasons
 
 
 def _decoded(
@@ -234,12 +261,6 @@ def _decoded(
             f"{pictures.source}: none of {total} pictures can be used; the last {reason}",
             hint=WITHOUT_FACES if unfit else "Check what they are.",
         )
-
-
-def _packed(pixels_NCHW: Tensor, pictures: PictureSet, reasons: dict[int, str]) -> Packed:
-    skipped = tuple(Skipped(pictures.paths[index], reason) for index, reason in reasons.items())
-    kept = pictures.select(i for i in range(len(pictures)) if i not in reasons) if reasons else pictures
-    return Packed(pixels_NCHW, kept, skipped)
 
 
 def _empty(count: int, preprocessing: Preprocessing) -> Tensor:

@@ -17,6 +17,8 @@ from firstsight.errors import PictureError
 
 PEN = 0.08  # width of the lines drawn, as a share of the longer side of the symbol's centerlines
 MARGIN = 0.04  # left free on each side, as a share of that side
+CANVAS, FILLED = 96, 80  # side of the square on which ink is thinned, and how much of it the ink fills
+SHORTEST = FILLED / 2.5  # canvas pixels: what is shorter than this when thinned is not blown up, it is a dot
 
 _LONGEST = 512  # a larger picture is reduced to this: enough for a symbol that fills a fifth of it
 _GRID = 24  # samples a side that the background is fitted to
@@ -29,8 +31,6 @@ _WIDEST = 5  # no pen is wider than a fifth of a photo
 _LEAST_CONTRAST = 8.0  # gray levels
 _LEAST_SIGMAS = 6.0  # ink stands out of the noise by so many standard deviations
 _SPECK = 0.4  # of the square of the pen's width: smaller areas are dirt
-_CANVAS, _FILLED = 96, 80  # side of the square on which ink is thinned, and how much of it the ink fills
-_SHORTEST = _FILLED / 2.5  # canvas pixels: what is shorter than this when thinned is not blown up, it is a dot
 
 
 def redraw(picture: Image.Image, *, height: int, width: int) -> UInt8[ndarray, "H W"]:
@@ -46,10 +46,16 @@ def redraw(picture: Image.Image, *, height: int, width: int) -> UInt8[ndarray, "
     Raises:
         PictureError: the picture holds no ink; the message begins with a verb, as its reader knows the picture's name.
     """
-    contrast_HW = _contrast(_pixels(picture))
-    ink_HW = _ink(contrast_HW)
-    rows_N, columns_N = thinned(_on_canvas(ink_HW))
-    return _drawn(rows_N, columns_N, height, width)
+    return draw(*centerlines(picture), height=height, width=width)
+
+
+def centerlines(picture: Image.Image) -> tuple[Int64[ndarray, "N"], Int64[ndarray, "N"]]:
+    """The rows and columns of a symbol's centerlines, on a canvas of `CANVAS` pixels a side that they nearly fill.
+
+    Raises:
+        PictureError: as from `redraw`.
+    """
+    return thinned(_on_canvas(_ink(_contrast(_pixels(picture)))))
 
 
 def _pixels(picture: Image.Image) -> Float32[ndarray, "H W C"]:
@@ -186,12 +192,12 @@ def _on_canvas(share_HW: Float32[ndarray, "H W"]) -> Bool[ndarray, "S S"]:
     is_ink_HW = share_HW > 0.5
     rows, columns = np.flatnonzero(is_ink_HW.any(1)), np.flatnonzero(is_ink_HW.any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    scale = float(max(bottom - top, right - left)) / _FILLED
+    scale = float(max(bottom - top, right - left)) / FILLED
     if _pen_width(is_ink_HW) < 1.5 * scale:  # a hairline would fade away when it is reduced
         share_HW = ndimage.maximum_filter(share_HW, size=int(np.ceil(scale)))
     pixels_HW = np.rint(share_HW * 255).astype(np.uint8)
     center = float(top + bottom) / 2, float(left + right) / 2
-    return _window(pixels_HW, center, (_CANVAS * scale, _CANVAS * scale), (_CANVAS, _CANVAS)) > 127
+    return _window(pixels_HW, center, (CANVAS * scale, CANVAS * scale), (CANVAS, CANVAS)) > 127
 
 
 def _window(
@@ -241,17 +247,17 @@ def _removable() -> Bool[ndarray, "2 256"]:
     return np.stack([border & ~((s | sw | ~nw) & w), border & ~((n | ne | ~se) & e)])
 
 
-def _drawn(
-    rows_N: Int64[ndarray, "N"], columns_N: Int64[ndarray, "N"], height: int, width: int
+def draw(
+    rows_N: Int64[ndarray, "N"], columns_N: Int64[ndarray, "N"], *, height: int, width: int
 ) -> UInt8[ndarray, "H W"]:
     """Every place within half a pen of a centerline, black, in a window that the lines fill."""
-    off = np.ones((_CANVAS, _CANVAS), bool)
+    off = np.ones((CANVAS, CANVAS), bool)
     off[rows_N, columns_N] = False
     tall, wide = float(np.ptp(rows_N)), float(np.ptp(columns_N))
-    pen = PEN * max(tall, wide, _SHORTEST)
+    pen = PEN * max(tall, wide, SHORTEST)
     lines = (0.5 + pen / 2 - ndimage.distance_transform_edt(off)).clip(0, 1)
-    around = pen + 2 * MARGIN * max(tall, wide, _SHORTEST)
-    scale = max((tall + around) / height, (wide + around) / width, (_SHORTEST + around) / min(height, width))
+    around = pen + 2 * MARGIN * max(tall, wide, SHORTEST)
+    scale = max((tall + around) / height, (wide + around) / width, (SHORTEST + around) / min(height, width))
     center = (rows_N.min() + rows_N.max() + 1) / 2, (columns_N.min() + columns_N.max() + 1) / 2
     window = _window(np.rint(lines * 255).astype(np.uint8), center, (height * scale, width * scale), (height, width))
     return 255 - window

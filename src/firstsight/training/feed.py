@@ -34,7 +34,8 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
     """P x K batches of augmented pictures and the numbers of their identities.
 
     With S = `recipe.data.orientations` above 1, each picture is S examples: example s·N + i is picture i in
-    orientation s, of an identity of its own.
+    orientation s, of an identity of its own. The last `recipe.data.composed` identities were put together from the
+    others: an epoch has as many of them as of those, in turn.
 
     Args:
         pictures_NCHW: at preprocessing size.
@@ -49,11 +50,17 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
         raise RecipeError("Only square pictures have orientations.", hint="Set --height and --width alike.")
     identities = int(labels_N.max()) + 1
     labels_SN = torch.cat([labels_N + s * identities for s in range(orientations)])
+    drawn = identities - recipe.data.composed
 
     def plan(epoch: int) -> list[Tensor]:
         generator = generator_for(recipe.training.seed, "batches", epoch)
         sizes = {"identities": recipe.batch.identities, "pictures": recipe.batch.pictures}
-        return list(identity_batches(labels_SN, **sizes, generator=generator))
+        shown = torch.arange(identities)
+        if recipe.data.composed > drawn:
+            turn = torch.arange(drawn) + drawn * (epoch - 1)
+            shown = torch.cat([shown[:drawn], drawn + turn % recipe.data.composed])
+        examples = torch.isin(labels_SN % identities, shown).nonzero()[:, 0]
+        return [examples[batch] for batch in identity_batches(labels_SN[examples], **sizes, generator=generator)]
 
     def fetch(indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         share = own_share(len(indices_B))

@@ -61,7 +61,7 @@ class EmbeddingJob:
         _require_kept(packed, self.recipe.preprocessing)
         made_for = start.config.preprocessing if start else self.recipe.preprocessing
         self.config = ModelConfig(network=recipe.network, preprocessing=made_for)
-        self.feed = picture_feed(packed.pixels_NCHW, torch.tensor(packed.kept.labels), self.recipe)
+        self.feed = picture_feed(*_to_learn(packed, self.recipe, on_progress), self.recipe)
         self.unreadable: Sequence[Skipped] = packed.skipped
         self.empty_cells: dict[str, int] = {}
         self.learned = _counts(packed.kept)
@@ -137,6 +137,14 @@ def _identity_sets(recipe: Recipe, pictures: PictureSet) -> tuple[PictureSet, Pi
         return split_by_group(pictures, recipe.data.holdout_groups)
     learned, held_out = split_by_identity(pictures, recipe.data.holdout, recipe.training.seed)
     return learned, held_out if len(held_out) else None
+
+
+def _to_learn(packed: Packed, recipe: Recipe, on_progress: OnProgress) -> tuple[Tensor, Tensor]:
+    if not recipe.data.composed:
+        return packed.pixels_NCHW, torch.tensor(packed.kept.labels)
+    from firstsight.data.composed import with_composed  # scipy.ndimage takes a quarter of a second
+
+    return with_composed(packed, recipe, on_progress=stage(on_progress, "Composing symbols"))
 
 
 def _counts(pictures: PictureSet) -> dict[str, int]:

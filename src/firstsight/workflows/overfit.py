@@ -178,7 +178,7 @@ def overfit_recipe(recipe: Recipe, examples: int) -> Recipe:
     that holds the weights back."""
     return replace(
         recipe,
-        data=replace(recipe.data, val="", holdout=0.0, holdout_groups=(), orientations=1),
+        data=replace(recipe.data, val="", holdout=0.0, holdout_groups=(), orientations=1, composed=0),
         batch=replace(recipe.batch, size="all", identities=max(2, examples // 2)),
         optimizer=replace(recipe.optimizer, weight_decay=0.0),
         training=replace(recipe.training, epochs=UPDATES, augment=0.0, elastic=0.0, strokes=0.0, patience=0),
