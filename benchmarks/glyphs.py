@@ -22,18 +22,15 @@ import numpy as np
 import torch
 
 from firstsight.config import Recipe
-from firstsight.data.cache import packed_pictures
-from firstsight.data.composed import with_composed
 from firstsight.data.identities import PictureSet, group_of, open_pictures, split_by_group
 from firstsight.evaluation.embedded import embed
 from firstsight.evaluation.identification import Draw, TemplateSpace
-from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, make_model
-from firstsight.models.registry import build_network
 from firstsight.recipes import read_recipe, with_flags
-from firstsight.training.feed import picture_feed
 from firstsight.training.loop import fit
 from firstsight.training.loss import make_loss
+from firstsight.workflows.prepare import prepare
+from firstsight.workflows.progress import silent
 
 WAYS = 20
 
@@ -61,14 +58,11 @@ def error(model: Model, pictures: PictureSet, draws: list[Draw]) -> float:
     return float((found != np.tile(np.arange(WAYS), len(draws))).mean())
 
 
-def trained(recipe: Recipe, learned: PictureSet) -> Model:
-    """What `firstsight train` makes of the pictures, without its report."""
-    packed = packed_pictures(learned, recipe.preprocessing)
-    config = ModelConfig(network=recipe.network, preprocessing=recipe.preprocessing)
-    network = build_network(config, seed=recipe.training.seed)
-    feed = picture_feed(*with_composed(packed, recipe), recipe)
-    fit(network, make_loss(recipe), feed, recipe, device=torch.device("cpu"))
-    return make_model(network, config, name=f"seed {recipe.training.seed}")
+def trained(recipe: Recipe) -> Model:
+    """What `firstsight train` makes of the recipe, without its report."""
+    job, network, device = prepare(recipe, None, silent)
+    fit(network, make_loss(job.recipe), job.feed, job.recipe, device=device)
+    return make_model(network, job.config, name=f"seed {recipe.training.seed}")
 
 
 def settings(words: list[str]) -> dict[str, Any]:
@@ -94,17 +88,19 @@ def main() -> None:
     options = parser.parse_args()
     groups = options.held_out.read_text().split()
     learned, held_out = split_by_group(open_pictures(options.data), groups)
-    draws = runs(held_out, options.runs)
+    draws, draws_of_learned = runs(held_out, options.runs), runs(learned, options.runs)
     errors = []
     for seed in range(options.seeds):
-        recipe = with_flags(read_recipe(options.recipe), **{"seed": seed, **settings(options.set)})
+        flags = {"data": options.data, "holdout_groups": tuple(groups), "seed": seed, **settings(options.set)}
+        recipe = with_flags(read_recipe(options.recipe), **flags)
         started = time.perf_counter()
-        model = trained(recipe, learned)
+        model = trained(recipe)
         seconds = time.perf_counter() - started
         errors.append(error(model, held_out, draws))
         weights = sum(weight.numel() for weight in model.network.parameters())
         print(
-            f"{' '.join(options.set)} | seed {seed} | error {errors[-1]:.2%} | {seconds:.0f} s, "
+            f"{' '.join(options.set)} | seed {seed} | error {errors[-1]:.2%}, on the alphabets learned "
+            f"{error(model, learned, draws_of_learned):.2%} | {seconds:.0f} s, "
             f"{weights / 1e6:.2f}M weights, {torch.get_num_threads()} threads",
             flush=True,
         )

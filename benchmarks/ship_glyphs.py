@@ -74,6 +74,7 @@ same symbol lie near each other. Use it as `--model glyphs`; it is the default w
   thinned, and drawn anew in {model.config.preprocessing.width} x {model.config.preprocessing.height} pixels. What is
   no drawing (a face, a product) is not what it was made for.
 - **Learned from** {SOURCE}, license {LICENSE}: 24 alphabets, each character in {report["orientations"]} orientations,
+  and as many symbols in each epoch that were put together from parts of two characters ({report["composed"]:,} in all),
   with the triplet loss. The alphabets {", ".join(report["held_out"])} were held out.
 - **License** of the weights: that of firstsight. The data's license is {LICENSE}.
 
@@ -120,6 +121,7 @@ def main() -> None:
     report = {
         "held_out": list(recipe.data.holdout_groups),
         "orientations": recipe.data.orientations,
+        "composed": recipe.data.composed,
         **measured(model, held_out, options.dev_runs, options.runs),
     }
     recipe_text = (options.run / "recipe.toml").read_text().replace(recipe.data.path, Path(recipe.data.path).name)

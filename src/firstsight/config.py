@@ -79,10 +79,10 @@ class Data:
     )
     composed: int = option(
         0,
-        "So many further identities are put together from parts of two others; each epoch learns from as many of them "
-        "as there are others, and the next from new ones. For symbols.",
+        "So many further identities are put together from parts of two others; an epoch learns from at most as many of "
+        "them as there are others, in turn. For symbols, with fit ink.",
         low=0,
-        only={**IDENTITIES, "fit": ("ink",)},
+        only=IDENTITIES,
     )
 
 

@@ -118,30 +118,24 @@ def test_each_orientation_is_an_identity_of_its_own() -> None:
     assert torch.equal(input, plain.rot90(1, (2, 3)))
 
 
-def test_an_epoch_has_as_many_composed_identities_as_others_and_the_next_has_others() -> None:
+@pytest.mark.parametrize(("composed", "in_epoch"), [(2, 2), (14, 6)])
+def test_composed_identities_come_in_turn_at_most_as_many_as_others(composed: int, in_epoch: int) -> None:
     pixels_NCHW, labels_N = pictures()
-    drawn = int(labels_N.max()) + 1
-    composed = 2 * drawn + 1
+    drawn, count = 6, len(labels_N) + 4 * composed
+    assert labels_N.unique().tolist() == list(range(drawn))
     labels_N = torch.cat([labels_N, drawn + torch.arange(composed).repeat_interleave(4)])
     pixels_NCHW = torch.cat([pixels_NCHW, pixels_NCHW[:1].expand(4 * composed, -1, -1, -1)])
-    recipe = replace(RECIPE, data=replace(RECIPE.data, orientations=4, composed=composed))
-    feed = picture_feed(pixels_NCHW, labels_N, recipe)
-    seen: list[set[int]] = []
+    recipe = replace(RECIPE, data=replace(RECIPE.data, orientations=4))
+    feed = picture_feed(pixels_NCHW, labels_N, recipe, composed=composed)
+    seen = []
     for epoch in range(1, 4):
-        examples = torch.cat(list(feed.plan(epoch)))
-        shown = set(labels_N[examples % len(labels_N)].tolist())
-        assert shown >= set(range(drawn))
-        assert len(shown) == 2 * drawn
-        for number in shown:
-            assert set((examples[labels_N[examples % len(labels_N)] == number] // len(labels_N)).tolist()) == {
-                0,
-                1,
-                2,
-                3,
-            }
-        seen.append(shown - set(range(drawn)))
-    assert len(seen[0] | seen[1] | seen[2]) == composed
-    assert not seen[0] & seen[1]
+        examples = torch.cat(feed.plan(epoch))
+        shown = labels_N[examples % count]
+        assert len(set(zip(shown.tolist(), (examples // count).tolist(), strict=True))) == 4 * (drawn + in_epoch)
+        assert set(range(drawn)) <= set(shown.tolist())
+        seen.append(set(shown.tolist()) - set(range(drawn)))
+    assert set.union(*seen) == set(range(drawn, drawn + composed))
+    assert composed == in_epoch or not seen[0] & seen[1]
 
 
 def test_pictures_that_are_not_square_have_no_orientations() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import draw_identity, write_identities
+from pictures import draw_identity, draw_symbol, write_identities
 from torch import nn
 
 from firstsight.config import Recipe
 from firstsight.data.filling import FolderSource
-from firstsight.errors import DataError, FirstsightError, StorageError, UserError
+from firstsight.errors import DataError, FirstsightError, RecipeError, StorageError, UserError
 from firstsight.models.folder import load_model
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
@@ -68,6 +68,29 @@ def test_a_run_leaves_all_that_repeats_and_explains_it(photos: Path, tmp_path: P
     assert stages >= {"Reading pictures", "Training"}
     again = train(run.folder / "recipe.toml", out=tmp_path / "again")
     assert again.model.identity == run.model.identity, "its recipe repeats it bit for bit"
+
+
+def test_composed_symbols_are_learned_from(tmp_path: Path) -> None:
+    for symbol in range(8):
+        (tmp_path / "drawn" / f"s{symbol}").mkdir(parents=True)
+        for drawing in range(3):
+            drawn = draw_symbol(symbol, pen=5.0 + drawing, size=60)
+            drawn.save(tmp_path / "drawn" / f"s{symbol}" / f"{drawing}.png")
+    plain = small_run(tmp_path / "drawn", tmp_path / "plain", fit="ink", epochs=1)
+    run = small_run(tmp_path / "drawn", tmp_path / "run", fit="ink", epochs=1, composed=6)
+    assert run.model.config.trained["identities"] == plain.model.config.trained["identities"] == 6
+    assert run.model.config.trained["composed"] == 6
+    assert (len(plain.updates), len(run.updates)) == (2, 3), "batches of four of six identities, and of four of twelve"
+    again = train(run.folder / "recipe.toml", out=tmp_path / "again")
+    assert again.model.identity == run.model.identity, "its recipe repeats it bit for bit"
+    tuned = train(with_flags(Recipe(), data=str(tmp_path / "drawn"), start_from=str(run.folder), epochs=2, composed=6,
+                             identities=4, pictures=3), out=tmp_path / "tuned")  # fmt: skip
+    assert tuned.updates, "the model to begin with says how symbols are prepared"
+
+
+def test_photos_are_not_composed(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"Only drawn symbols can be composed.* Add --fit ink, or leave --composed"):
+        small_run(photos, tmp_path / "run", composed=4)
 
 
 def test_what_was_held_out_was_not_learned_from(photos: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Pictures decoded and resized once, kept as one packed file of bytes that later runs map into memory.
 
-A cache file is the pixels of all readable pictures, one after the other, then a JSON trailer, the trailer's length and
-a magic number. It is written beside its name and moved there whole; two runs that start together both write one, and
-either serves. Shapes: N pictures, C channels, H height, W width.
+A cache file is the pixels of all readable pictures, or of what was made of them, one after the other, then a JSON
+trailer, the trailer's length and a magic number. It is written beside its name and moved there whole; two runs that
+start together both write one, and either serves. Shapes: N pictures, C channels, H height, W width.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import PIL
 import torch
@@ -43,6 +43,8 @@ _ENDING = struct.Struct(f"<Q{len(_MAGIC)}s")  # length of the JSON, magic
 _WINDOW = 256  # pictures in flight: bounds memory, and the wait after Ctrl-C
 _SPARE_BYTES = 64 * 2**20  # of the disk are left free
 _DAY = 24 * 3600.0
+
+T = TypeVar("T")
 
 WITHOUT_FACES = "If they are aligned faces already, or show none, add --align none."
 """What helps where faces are looked for in other pictures."""
@@ -91,54 +93,69 @@ def packed_pictures(
         DataError: not one picture can be read.
     """
     if not len(pictures):
-        return Packed(_empty(0, preprocessing), pictures, ())
-    pixels_NCHW, reasons, notice = cached_rows(
+        shape = (0, preprocessing.channels, preprocessing.height, preprocessing.width)
+        return Packed(torch.empty(shape, dtype=torch.uint8), pictures, ())
+    cached = cached_pictures(
         pictures, preprocessing, len(pictures), lambda: _decoded(pictures, preprocessing, on_progress), folder=folder
     )
+    reasons = cached.reasons
     skipped = tuple(Skipped(pictures.paths[index], reason) for index, reason in reasons.items())
     kept = pictures.select(i for i in range(len(pictures)) if i not in reasons) if reasons else pictures
-    return Packed(pixels_NCHW, kept, skipped, notice)
+    return Packed(cached.pixels_NCHW, kept, skipped, cached.notice)
 
 
-def cached_rows(
+class Cached(NamedTuple):
+    """Pixels out of the cache; why there are none of some, by number; and the notice of `Packed`."""
+
+    pixels_NCHW: UInt8[Tensor, "N C H W"]
+    reasons: dict[int, str]
+    notice: str = ""
+
+
+def cached_pictures(
     pictures: PictureSet,
     preprocessing: Preprocessing,
     count: int,
-    rows: Callable[[], Iterable[Tensor | Skipped]],
+    make: Callable[[], Iterable[Tensor | Skipped]],
     *,
-    of: tuple[object, ...] = (),
+    made_of: tuple[object, ...] = (),
     folder: Path | None = None,
-) -> tuple[UInt8[Tensor, "N C H W"], dict[int, str], str]:
-    """What is made of pictures: from the cache, where an earlier call left it, or by `rows`.
+) -> Cached:
+    """The pixels that `make` makes of pictures, or what an earlier call left of them in the cache.
 
     Args:
-        pictures: what the rows are made of.
-        preprocessing: of the rows.
-        count: of the rows.
-        rows: makes them, each C x H x W or why there is none.
-        of: on what else than the pictures and their preprocessing they depend.
+        pictures: what they are made of.
+        preprocessing: of what is made.
+        count: how many are made.
+        make: makes them, each C x H x W or why there is none; what it raises comes through.
+        made_of: what else they depend on; of equal values the `repr` must be the same in every process.
         folder: where cache files lie; by default `cache_folder()`.
-
-    Returns:
-        The rows that there are, in order; the number of each that there is not, and why; and the notice of `Packed`.
     """
-    shape = (count, *_empty(1, preprocessing).shape[1:])
+    shape = (count, preprocessing.channels, preprocessing.height, preprocessing.width)
     if isinstance(pictures.files, MemoryFiles):  # kept off the disk by whoever opened them
-        return *_in_memory(shape, rows()), ""
+        return _in_memory(shape, make())
     folder = folder or cache_folder()
-    path = folder / f"{_key(pictures, preprocessing, of)}.pictures"
+    path = folder / f"{_key(pictures, preprocessing, made_of)}.pictures"
     with contextlib.suppress(OSError, _DamagedError):
-        found = _map(path, shape)
+        cached = _map(path, shape)
         with contextlib.suppress(OSError):
             os.utime(path)  # used now: last to be pruned
-        return *found, ""
+        return cached
     try:
-        _write(path, shape, rows())
-        return *_map(path, shape), ""
+        _write(path, shape, make())
+        return _map(path, shape)
     except (OSError, _DamagedError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         notice = f"The cache folder {folder} cannot be used ({reason}), so the pictures stay in memory."
-    return *_in_memory(shape, rows()), notice
+    return _in_memory(shape, make())._replace(notice=notice)
+
+
+def in_threads(make: Callable[[int], T], count: int) -> Iterator[T]:
+    """`make(0)`, `make(1)`, … in order, by a few threads (Pillow, SciPy and NumPy compute without the interpreter's
+    lock)."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, count, _WINDOW):
+            yield from pool.map(make, range(start, min(start + _WINDOW, count)))
 
 
 def resolve_color(pictures: PictureSet, preprocessing: Preprocessing, *, sample: int = 256) -> Preprocessing:
@@ -162,28 +179,28 @@ class _DamagedError(Exception):
     """A cache file that is not whole."""
 
 
-def _key(pictures: PictureSet, preprocessing: Preprocessing, of: tuple[object, ...]) -> str:
+def _key(pictures: PictureSet, preprocessing: Preprocessing, made_of: tuple[object, ...]) -> str:
     """SHA-256 of all that the pixels depend on; mean and std are applied later."""
     made_by = (FORMAT, PIL.__version__, preprocessing.height, preprocessing.width, preprocessing.color)
     aligned = (detector_version(),) if preprocessing.align == "faces" else ()
-    digest = hashlib.sha256(repr((*made_by, preprocessing.fit, *aligned, *of)).encode())
+    digest = hashlib.sha256(repr((*made_by, preprocessing.fit, *aligned, *made_of)).encode())
     for path in pictures.paths:
         digest.update(b"\0" + pictures.files.stamp(path).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _write(path: Path, shape: tuple[int, ...], rows: Iterable[Tensor | Skipped]) -> None:
-    """Write the rows into the cache file `path`, which appears whole or not at all."""
+def _write(path: Path, shape: tuple[int, ...], made: Iterable[Tensor | Skipped]) -> None:
+    """Write what is made into the cache file `path`, which appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < math.prod(shape) + _SPARE_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     skipped, checksum = [], 0
     with appearing_whole(path) as fresh, fresh.open("wb") as file:
-        for index, row in enumerate(rows):
-            if isinstance(row, Skipped):
-                skipped.append((index, row.reason))
+        for index, picture in enumerate(made):
+            if isinstance(picture, Skipped):
+                skipped.append((index, picture.reason))
             else:
-                pixels = row.numpy().tobytes()
+                pixels = picture.numpy().tobytes()
                 file.write(pixels)
                 checksum = zlib.crc32(pixels, checksum)
         trailer = json.dumps({"skipped": skipped, "crc32": checksum}).encode()
@@ -191,7 +208,7 @@ def _write(path: Path, shape: tuple[int, ...], rows: Iterable[Tensor | Skipped])
     _prune(path)
 
 
-def _map(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, dict[int, str]]:
+def _map(path: Path, shape: tuple[int, ...]) -> Cached:
     """Map a cache file. The mapping is private: writing into the tensor does not change the file."""
     try:
         size, trailer = _trailer(path)
@@ -200,13 +217,13 @@ def _map(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, dict[int, str]]:
         checksum = int(about["crc32"])
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise _DamagedError(f"{path} is damaged") from error
-    shape = (shape[0] - len(reasons), *shape[1:])
-    if size != math.prod(shape):
+    there = (shape[0] - len(reasons), *shape[1:])
+    if size != math.prod(there):
         raise _DamagedError(f"{path} is damaged")
     pixels = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
     if zlib.crc32(pixels.numpy().data) != checksum:
         raise _DamagedError(f"{path} is damaged")
-    return pixels.view(shape), reasons
+    return Cached(pixels.view(there), reasons)
 
 
 def _trailer(path: Path) -> tuple[int, bytes]:
@@ -221,21 +238,21 @@ def _trailer(path: Path) -> tuple[int, bytes]:
         return end - length, file.read(length)
 
 
-def _in_memory(shape: tuple[int, ...], rows: Iterable[Tensor | Skipped]) -> tuple[Tensor, dict[int, str]]:
+def _in_memory(shape: tuple[int, ...], made: Iterable[Tensor | Skipped]) -> Cached:
     pixels_NCHW = torch.empty(shape, dtype=torch.uint8)
     reasons = {}
-    for index, row in enumerate(rows):
-        if isinstance(row, Skipped):
-            reasons[index] = row.reason
+    for index, picture in enumerate(made):
+        if isinstance(picture, Skipped):
+            reasons[index] = picture.reason
         else:
-            pixels_NCHW[index - len(reasons)] = row
-    return pixels_NCHW[: len(pixels_NCHW) - len(reasons)], reasons
+            pixels_NCHW[index - len(reasons)] = picture
+    return Cached(pixels_NCHW[: len(pixels_NCHW) - len(reasons)], reasons)
 
 
 def _decoded(
     pictures: PictureSet, preprocessing: Preprocessing, on_progress: Callable[[int, int], None] | None
 ) -> Iterator[Tensor | Skipped]:
-    """Each picture prepared, in order, by a few threads (Pillow decodes without the interpreter's lock)."""
+    """Each picture prepared, in order."""
 
     def prepared(index: int) -> Tensor | Skipped:
         try:
@@ -247,25 +264,17 @@ def _decoded(
 
     unfit: list[int] = []
     total, readable, reason = len(pictures), 0, ""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, total, _WINDOW):
-            window = range(start, min(start + _WINDOW, total))
-            for index, row in zip(window, pool.map(prepared, window), strict=True):
-                yield row
-                readable += not isinstance(row, Skipped)
-                reason = row.reason if isinstance(row, Skipped) else reason
-                if on_progress is not None:
-                    on_progress(index + 1, total)
+    for done, picture in enumerate(in_threads(prepared, total), start=1):
+        yield picture
+        readable += not isinstance(picture, Skipped)
+        reason = picture.reason if isinstance(picture, Skipped) else reason
+        if on_progress is not None:
+            on_progress(done, total)
     if not readable:
         raise DataError(
             f"{pictures.source}: none of {total} pictures can be used; the last {reason}",
             hint=WITHOUT_FACES if unfit else "Check what they are.",
         )
-
-
-def _empty(count: int, preprocessing: Preprocessing) -> Tensor:
-    shape = (count, preprocessing.channels, preprocessing.height, preprocessing.width)
-    return torch.empty(shape, dtype=torch.uint8)
 
 
 def _prune(newest: Path) -> None:

@@ -1,6 +1,6 @@
 """What the loop eats: a plan of batches for each epoch, and the tensors of one batch.
 
-N examples, B batch, C channels, H height, W width, S orientations.
+N examples, E of an epoch, B batch, C channels, H height, W width, S orientations.
 """
 
 from collections.abc import Callable
@@ -30,17 +30,20 @@ class Feed(NamedTuple):
     fetch: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
-def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor, "N"], recipe: Recipe) -> Feed:
+def picture_feed(
+    pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor, "N"], recipe: Recipe, *, composed: int = 0
+) -> Feed:
     """P x K batches of augmented pictures and the numbers of their identities.
 
     With S = `recipe.data.orientations` above 1, each picture is S examples: example s·N + i is picture i in
-    orientation s, of an identity of its own. The last `recipe.data.composed` identities were put together from the
-    others: an epoch has as many of them as of those, in turn.
+    orientation s, of an identity of its own.
 
     Args:
         pictures_NCHW: at preprocessing size.
         labels_N: the identity of each.
         recipe: its data, batch, preprocessing and training tables are obeyed.
+        composed: how many of the identities, the last ones, were put together from others. An epoch has at most as
+            many of them as of those, in turn; where they have fewer pictures, an epoch may have fewer batches.
 
     Raises:
         RecipeError: orientations of pictures that are not square.
@@ -50,17 +53,20 @@ def picture_feed(pictures_NCHW: UInt8[Tensor, "N C H W"], labels_N: Int64[Tensor
         raise RecipeError("Only square pictures have orientations.", hint="Set --height and --width alike.")
     identities = int(labels_N.max()) + 1
     labels_SN = torch.cat([labels_N + s * identities for s in range(orientations)])
-    drawn = identities - recipe.data.composed
+    drawn = identities - composed
+
+    def examples(epoch: int) -> Int64[Tensor, "E"]:
+        if composed <= drawn:
+            return torch.arange(len(labels_SN))
+        turn = (torch.arange(drawn) + drawn * (epoch - 1)) % composed  # fewer than there are: none comes twice
+        shown = torch.cat([torch.arange(drawn), drawn + turn])
+        return torch.isin(labels_SN % identities, shown).nonzero()[:, 0]
 
     def plan(epoch: int) -> list[Tensor]:
         generator = generator_for(recipe.training.seed, "batches", epoch)
         sizes = {"identities": recipe.batch.identities, "pictures": recipe.batch.pictures}
-        shown = torch.arange(identities)
-        if recipe.data.composed > drawn:
-            turn = torch.arange(drawn) + drawn * (epoch - 1)
-            shown = torch.cat([shown[:drawn], drawn + turn % recipe.data.composed])
-        examples = torch.isin(labels_SN % identities, shown).nonzero()[:, 0]
-        return [examples[batch] for batch in identity_batches(labels_SN[examples], **sizes, generator=generator)]
+        shown_E = examples(epoch)
+        return [shown_E[batch_B] for batch_B in identity_batches(labels_SN[shown_E], **sizes, generator=generator)]
 
     def fetch(indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         share = own_share(len(indices_B))

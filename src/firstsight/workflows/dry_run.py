@@ -94,7 +94,7 @@ def dry_run(
     """Open the data, build the network, and send batches through all that `train` does with them; write nothing.
 
     The first batch gives the loss; the next few updates are timed. One batch of the held-out data is measured. Only
-    the cache of decoded pictures is filled, for the run to come.
+    the cache of prepared pictures is filled, for the run to come.
 
     Raises:
         as `train` does.

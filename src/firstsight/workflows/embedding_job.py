@@ -19,7 +19,7 @@ from firstsight.data.identities import (
     split_by_group,
     split_by_identity,
 )
-from firstsight.errors import DataError
+from firstsight.errors import DataError, RecipeError
 from firstsight.evaluation import pages
 from firstsight.evaluation.comparison import compare
 from firstsight.evaluation.identification import affordable_trials, one_shot
@@ -57,14 +57,16 @@ class EmbeddingJob:
             learned = few_pictures(learned, few, each=recipe.batch.pictures)
         _require_pairs(learned, self._held_out)
         self.recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
+        _refuse_to_compose_photos(self.recipe)
         packed = packed_pictures(learned, self.recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
         _require_kept(packed, self.recipe.preprocessing)
         made_for = start.config.preprocessing if start else self.recipe.preprocessing
         self.config = ModelConfig(network=recipe.network, preprocessing=made_for)
-        self.feed = picture_feed(*_to_learn(packed, self.recipe, on_progress), self.recipe)
+        to_learn = _to_learn(packed, self.recipe, on_progress)
+        self.feed = picture_feed(*to_learn, self.recipe, composed=recipe.data.composed)
         self.unreadable: Sequence[Skipped] = packed.skipped
         self.empty_cells: dict[str, int] = {}
-        self.learned = _counts(packed.kept)
+        self.learned = _counts(packed.kept) | ({"composed": recipe.data.composed} if recipe.data.composed else {})
         self.held_out = _counts(self._held_out) if self._held_out else {}
         self.names: Sequence[str] = packed.kept.names
         self.figure = "AUC"
@@ -144,7 +146,18 @@ def _to_learn(packed: Packed, recipe: Recipe, on_progress: OnProgress) -> tuple[
         return packed.pixels_NCHW, torch.tensor(packed.kept.labels)
     from firstsight.data.composed import with_composed  # scipy.ndimage takes a quarter of a second
 
-    return with_composed(packed, recipe, on_progress=stage(on_progress, "Composing symbols"))
+    return with_composed(
+        packed, recipe.preprocessing, count=recipe.data.composed, seed=recipe.training.seed,
+        on_progress=stage(on_progress, "Composing symbols"),
+    )  # fmt: skip
+
+
+def _refuse_to_compose_photos(recipe: Recipe) -> None:
+    """Whatever made the preprocessing what it is: the recipe, a model to begin with, or crops."""
+    if recipe.data.composed and recipe.preprocessing.fit != "ink":
+        raise RecipeError(
+            "Only drawn symbols can be composed, whose ink is found.", hint="Add --fit ink, or leave --composed out."
+        )
 
 
 def _counts(pictures: PictureSet) -> dict[str, int]:

@@ -40,7 +40,8 @@ def fit_while(
 
 
 def count_in_words(found: dict[str, Any], prefix: str = "") -> str:
-    """`320 pictures of 40 identities`, or `1,000 examples`."""
+    """`320 pictures of 40 identities`, and what is composed of them; or `1,000 examples`."""
     if f"{prefix}pictures" in found:
-        return f"{found[f'{prefix}pictures']:,} pictures of {found[f'{prefix}identities']:,} identities"
+        composed = f", and {found[f'{prefix}composed']:,} composed" if f"{prefix}composed" in found else ""
+        return f"{found[f'{prefix}pictures']:,} pictures of {found[f'{prefix}identities']:,} identities{composed}"
     return f"{found[f'{prefix}examples']:,} examples"
