@@ -79,8 +79,8 @@ class Data:
     )
     composed: int = option(
         0,
-        "So many further identities are put together from parts of two others; an epoch learns from at most as many of "
-        "them as there are others, in turn. For symbols, with fit ink.",
+        "So many further identities are put together from parts of two GROUP/NAME of one group (folder); an epoch "
+        "learns from at most as many of them as were drawn, in turn. For symbols, with fit ink.",
         low=0,
         only=IDENTITIES,
     )

@@ -129,7 +129,7 @@ def drawing_pairs(pictures: PictureSet, count: int, seed: int) -> list[list[tupl
     if not families:
         raise DataError(
             f"{pictures.source} has no two identities of one group, of two pictures each, to compose symbols of.",
-            hint="Leave --composed out.",
+            hint="Put characters of one alphabet into one folder (ALPHABET/NAME/*.png), or leave --composed out.",
         )
     rng = np.random.default_rng(seed)
     pairs = []

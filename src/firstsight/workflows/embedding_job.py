@@ -155,8 +155,9 @@ def _to_learn(packed: Packed, recipe: Recipe, on_progress: OnProgress) -> tuple[
 def _refuse_to_compose_photos(recipe: Recipe) -> None:
     """Whatever made the preprocessing what it is: the recipe, a model to begin with, or crops."""
     if recipe.data.composed and recipe.preprocessing.fit != "ink":
+        add = "" if recipe.start.model or recipe.preprocessing.align == "faces" else "Add --fit ink, or leave"
         raise RecipeError(
-            "Only drawn symbols can be composed, whose ink is found.", hint="Add --fit ink, or leave --composed out."
+            "Only drawn symbols can be composed, whose ink is found.", hint=f"{add or 'Leave'} --composed out."
         )
 
 

@@ -58,9 +58,12 @@ function trimmed(curves) {
 function showCurves(curves) {
   const slider = $("#slider");
   const measured = model.threshold === null ? curves.threshold.length >> 1 : nearestIndex(curves.threshold, model.threshold);
+  // where the slider stands at first is the threshold in force, not the one of the curves that is nearest to it
+  const threshold = model.threshold === null ? curves.threshold : curves.threshold.map((at, index) => index === measured ? model.threshold : at);
+  const costAt = (index) => showCost(curves, index, threshold[index]);
   slider.max = curves.threshold.length - 1;
-  slider.addEventListener("input", () => showCost(curves, Number(slider.value)));
-  const reset = () => { slider.value = measured; showCost(curves, measured); };
+  slider.addEventListener("input", () => costAt(Number(slider.value)));
+  const reset = () => { slider.value = measured; costAt(measured); };
   $("#reset").addEventListener("click", reset);
   show($("#reset"), model.threshold !== null);
   say($("#cost-lead"), `cost_lead_${curves.source}`, curves.identities, curves.same_pairs, curves.different_pairs);
@@ -70,20 +73,20 @@ function showCurves(curves) {
     show($("#roc").closest("figure"), Boolean(curves.frr?.length));
     if (curves.frr?.length) $("#roc").replaceChildren(charts[1].chart);
     showTable(curves, measured);
-    showCost(curves, Number(slider.value));
+    costAt(Number(slider.value));
   };
   reset();
   draw();
   document.addEventListener("language", draw);
 }
 
-function showCost(curves, index) {
-  const { threshold, far, far_bound: farBound, frr, frr_low: low, frr_high: high } = curves;
-  say($("#at"), "figure", threshold[index]);
-  $("#slider").setAttribute("aria-valuetext", text("figure", threshold[index]));
+function showCost(curves, index, threshold) {
+  const { far, far_bound: farBound, frr, frr_low: low, frr_high: high } = curves;
+  say($("#at"), "figure", threshold);
+  $("#slider").setAttribute("aria-valuetext", text("figure", threshold));
   const cost = (title, value, note) => h("div", {}, h("p", { class: "soft", t: title }), h("p", { class: "big", t: value }), h("p", { class: "small soft", t: note }));
   $("#costs").replaceChildren(
-    cost("cost_strangers", ["one_in", far[index]], ["cost_strangers_note", farBound[index], model.templates, boundHere(threshold[index], farBound[index])]),
+    cost("cost_strangers", ["one_in", far[index]], ["cost_strangers_note", farBound[index], model.templates, boundHere(threshold, farBound[index])]),
     frr?.length ? cost("cost_right", ["share", frr[index]], ["cost_right_note", low[index], high[index]]) : "");
   for (const { mark } of charts) mark(index);
 }
