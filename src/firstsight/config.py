@@ -117,6 +117,11 @@ class Preprocessing:
     def channels(self) -> int:
         return 3 if self.color == "rgb" else 1
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an input."""
+        return self.channels, self.height, self.width
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:

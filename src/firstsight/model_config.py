@@ -147,4 +147,4 @@ class ModelConfig:
         """(C, H, W) of a picture, or (F,) of a row."""
         if self.columns:
             return (len(self.columns.features),)
-        return self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width
+        return self.preprocessing.shape

@@ -93,8 +93,7 @@ def packed_pictures(
         DataError: not one picture can be read.
     """
     if not len(pictures):
-        shape = (0, preprocessing.channels, preprocessing.height, preprocessing.width)
-        return Packed(torch.empty(shape, dtype=torch.uint8), pictures, ())
+        return Packed(torch.empty((0, *preprocessing.shape), dtype=torch.uint8), pictures, ())
     cached = cached_pictures(
         pictures, preprocessing, len(pictures), lambda: _decoded(pictures, preprocessing, on_progress), folder=folder
     )
@@ -131,7 +130,7 @@ def cached_pictures(
         made_of: what else they depend on; of equal values the `repr` must be the same in every process.
         folder: where cache files lie; by default `cache_folder()`.
     """
-    shape = (count, preprocessing.channels, preprocessing.height, preprocessing.width)
+    shape = (count, *preprocessing.shape)
     if isinstance(pictures.files, MemoryFiles):  # kept off the disk by whoever opened them
         return _in_memory(shape, make())
     folder = folder or cache_folder()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from firstsight.config import Preprocessing
 from firstsight.data.cache import Packed, cached_pictures, in_threads
-from firstsight.data.identities import PictureSet, group_of
+from firstsight.data.identities import PictureSet, group_of, pictures_of_each
 from firstsight.data.ink import CANVAS, FILLED, SHORTEST, centerlines, draw
 from firstsight.errors import DataError, PictureError
 
@@ -118,13 +118,11 @@ def drawing_pairs(pictures: PictureSet, count: int, seed: int) -> list[list[tupl
     Raises:
         DataError: no two identities of a group have two pictures each.
     """
-    drawings: list[list[int]] = [[] for _ in pictures.names]
-    for index, label in enumerate(pictures.labels):
-        drawings[label].append(index)
+    drawings = pictures_of_each(pictures)
     groups: dict[str, list[int]] = defaultdict(list)
-    for name, of_identity in zip(pictures.names, drawings, strict=True):
-        if len(of_identity) > 1:
-            groups[group_of(name)].append(pictures.labels[of_identity[0]])
+    for label, name in enumerate(pictures.names):
+        if len(drawings[label]) > 1:
+            groups[group_of(name)].append(label)
     families = [labels for labels in groups.values() if len(labels) > 1]
     if not families:
         raise DataError(

@@ -165,16 +165,21 @@ def split_by_group(pictures: PictureSet, groups: Sequence[str]) -> tuple[Picture
     return pictures.select(parts[0]), pictures.select(parts[1])
 
 
+def pictures_of_each(pictures: PictureSet) -> list[list[int]]:
+    """The pictures of each identity, by number and in their order."""
+    own: list[list[int]] = [[] for _ in pictures.names]
+    for i, label in enumerate(pictures.labels):
+        own[label].append(i)
+    return own
+
+
 def few_pictures(pictures: PictureSet, count: int, *, each: int) -> PictureSet:
     """At most `count` pictures to try something out on: identity after identity, of those with two pictures or more,
     the first `each` of each, or fewer where they would leave no room for a second identity."""
     each = min(each, count // 2)
-    own: dict[int, list[int]] = {}
-    for i, label in enumerate(pictures.labels):
-        own.setdefault(label, []).append(i)
     chosen: list[int] = []
-    for label in sorted(own):
-        hand = own[label][: min(each, count - len(chosen))]
+    for own in pictures_of_each(pictures):
+        hand = own[: min(each, count - len(chosen))]
         if len(hand) > 1:
             chosen += hand
     return pictures.select(chosen)

@@ -155,9 +155,10 @@ def _to_learn(packed: Packed, recipe: Recipe, on_progress: OnProgress) -> tuple[
 def _refuse_to_compose_photos(recipe: Recipe) -> None:
     """Whatever made the preprocessing what it is: the recipe, a model to begin with, or crops."""
     if recipe.data.composed and recipe.preprocessing.fit != "ink":
-        add = "" if recipe.start.model or recipe.preprocessing.align == "faces" else "Add --fit ink, or leave"
+        given = recipe.start.model or recipe.preprocessing.align == "faces"  # then --fit has no effect
         raise RecipeError(
-            "Only drawn symbols can be composed, whose ink is found.", hint=f"{add or 'Leave'} --composed out."
+            "Only drawn symbols can be composed, whose ink is found.",
+            hint="Leave --composed out." if given else "Add --fit ink, or leave --composed out.",
         )
 
 
