@@ -12,7 +12,7 @@ import statistics
 import time
 from pathlib import Path
 
-from glyphs import WAYS, error, runs, trained
+from glyphs import RUNS, errors_by_run, runs, trained
 
 from firstsight.config import Recipe
 from firstsight.data.identities import open_pictures, split_by_group
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=RUNS)
     options = parser.parse_args()
     groups = options.held_out.read_text().split()
     learned, held_out = split_by_group(open_pictures(options.data), groups)
@@ -50,11 +50,12 @@ def main() -> None:
             started = time.perf_counter()
             model = trained(recipe, learned)
             seconds.append(time.perf_counter() - started)
-            errors.append(error(model, held_out, draws))
+            error_R = errors_by_run(model, held_out, draws)
+            errors.append(error_R.mean())
         each = ", ".join(f"{found:.1%}" for found in errors)
         print(f"| {name} | {statistics.mean(errors):.1%} | {each} | {statistics.median(seconds):.0f} |", flush=True)
-    deviation = math.sqrt(0.25 * 0.75 / options.runs / WAYS)
-    print(f"\nstandard error of one figure, by its trials alone: {deviation:.2%}")
+    deviation = error_R.std(ddof=1) / math.sqrt(len(error_R))
+    print(f"\nstandard error of one figure, by its runs alone: {deviation:.2%}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glyphs import WAYS, runs
+from glyphs import RUNS, WAYS, runs
 
 from firstsight.data.identities import PictureSet, listing_digest, open_pictures, split_by_group
 from firstsight.data.runs import open_runs
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True)
     parser.add_argument("--dev-runs", required=True)
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=RUNS)
     options = parser.parse_args()
     recipe = read_recipe(options.run / "recipe.toml")
     folder = SHIPPED / "glyphs"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from firstsight.config import Preprocessing, Recipe
@@ -62,8 +63,8 @@ class EmbeddingJob:
         _require_kept(packed, self.recipe.preprocessing)
         made_for = start.config.preprocessing if start else self.recipe.preprocessing
         self.config = ModelConfig(network=recipe.network, preprocessing=made_for)
-        to_learn = _to_learn(packed, self.recipe, on_progress)
-        self.feed = picture_feed(*to_learn, self.recipe, composed=recipe.data.composed)
+        learned_from = to_learn(packed, self.recipe, on_progress)
+        self.feed = picture_feed(*learned_from, self.recipe, composed=recipe.data.composed)
         self.unreadable: Sequence[Skipped] = packed.skipped
         self.empty_cells: dict[str, int] = {}
         self.learned = _counts(packed.kept) | ({"composed": recipe.data.composed} if recipe.data.composed else {})
@@ -141,7 +142,14 @@ def _identity_sets(recipe: Recipe, pictures: PictureSet) -> tuple[PictureSet, Pi
     return learned, held_out if len(held_out) else None
 
 
-def _to_learn(packed: Packed, recipe: Recipe, on_progress: OnProgress) -> tuple[Tensor, Tensor]:
+def to_learn(
+    packed: Packed, recipe: Recipe, on_progress: OnProgress
+) -> tuple[UInt8[Tensor, "N C H W"], Int64[Tensor, "N"]]:
+    """The pictures that a recipe learns from and the identity of each: those packed, and what is composed of them.
+
+    Raises:
+        DataError: no two identities to compose of.
+    """
     if not recipe.data.composed:
         return packed.pixels_NCHW, torch.tensor(packed.kept.labels)
     from firstsight.data.composed import with_composed  # scipy.ndimage takes a quarter of a second
