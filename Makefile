@@ -38,6 +38,7 @@ lint: .venv/dev  ## style, types, rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 	$(BIN)/lint-imports --no-cache
 
 format: .venv/dev  ## let ruff mend style

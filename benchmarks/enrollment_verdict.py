@@ -12,6 +12,7 @@ identity, are enrolled one after the other, and then one more of each under anot
 """
 
 import argparse
+import collections
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,12 +74,12 @@ POOR: dict[str, tuple[Callable[[Image.Image, float], Image.Image], tuple[float, 
 
 def shares(found: list[Image.Image], preprocessing: Preprocessing) -> tuple[float, dict[str, int]]:
     """How many are refused, and how often for what."""
-    refused, kinds = 0, {}
+    refused, kinds = 0, collections.Counter[str]()
     for picture in found:
         doubts = judge(measure(picture, preprocessing)).doubts
         refused += bool(doubts)
         for doubt in doubts:
-            kinds[doubt.kind] = kinds.get(doubt.kind, 0) + 1
+            kinds[doubt.kind] += 1
     return refused / len(found), kinds
 
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def pairs(model: Model, data: Path) -> None:
 def open_set(embedded: Embedded) -> None:
     """Some enrolled from one picture each, their other pictures and strangers at the door; all others calibrate."""
     q_ND, labels_N = quantize(embedded.embeddings), embedded.labels
-    rows: dict[str, list[tuple[float, float]]] = {}
+    rows: dict[str, list[tuple[float, float, float]]] = {}
     for seed in range(DRAWS):
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(embedded.pictures.names))
@@ -222,11 +223,11 @@ def latency(model: Model, data: Path) -> None:
             crop = warp(picture, found, preprocessing)
             template = quantize(embed_pictures(model, [crop]))
             stages = {
-                "decode": median_ms(lambda given=file_bytes: read_picture(given), times),
-                "detect": median_ms(lambda given=picture: usable_faces(given, preprocessing), times),
-                "align": median_ms(lambda given=picture, face=found: warp(given, face, preprocessing), times),
-                "embed": median_ms(lambda given=crop: embed_pictures(model, [given]), times),
-                "search among 1,000": median_ms(lambda given=template: gallery.search(given, k=2), times),
+                "decode": median_ms(partial(read_picture, file_bytes), times),
+                "detect": median_ms(partial(usable_faces, picture, preprocessing), times),
+                "align": median_ms(partial(warp, picture, found, preprocessing), times),
+                "embed": median_ms(partial(embed_pictures, model, [crop]), times),
+                "search among 1,000": median_ms(partial(gallery.search, template, k=2), times),
             }
             told = ", ".join(f"{stage} {ms:.1f}" for stage, ms in stages.items())
             print(f"{name}, ms: {told}, all {sum(stages.values()):.1f}", flush=True)

@@ -41,7 +41,8 @@ def by_pixels(faces_NHW: NDArray[np.float64], left_P: list[int], right_P: list[i
     """Squared, of gray values brought to mean 0 and variance 1."""
     x_NF = faces_NHW.reshape(len(faces_NHW), -1)
     x_NF = (x_NF - x_NF.mean(1, keepdims=True)) / x_NF.std(1, keepdims=True)
-    return np.square(x_NF[left_P] - x_NF[right_P]).mean(1)
+    distance_P: Distances = np.square(x_NF[left_P] - x_NF[right_P]).mean(1)
+    return distance_P
 
 
 def by_patterns(faces_NHW: NDArray[np.float64], left_P: list[int], right_P: list[int]) -> Distances:
@@ -51,13 +52,14 @@ def by_patterns(faces_NHW: NDArray[np.float64], left_P: list[int], right_P: list
         cells = [cell for rows in np.array_split(codes_HW, CELLS) for cell in np.array_split(rows, CELLS, axis=1)]
         histograms.append(np.concatenate([np.bincount(cell.astype(int).ravel(), minlength=59) for cell in cells]))
     one_PF, other_PF = (np.array(histograms, float)[side] for side in (left_P, right_P))
-    return (np.square(one_PF - other_PF) / np.maximum(one_PF + other_PF, 1)).sum(1)
+    distance_P: Distances = (np.square(one_PF - other_PF) / np.maximum(one_PF + other_PF, 1)).sum(1)
+    return distance_P
 
 
 def last_fold(pair_list: PairList) -> tuple[list[int], list[int], list[bool]]:
     chosen = [i for i, fold in enumerate(pair_list.fold) if fold == pair_list.folds - 1]
-    left, right, same = ([side[i] for i in chosen] for side in (pair_list.left, pair_list.right, pair_list.same))
-    return left, right, same
+    left, right = ([side[i] for i in chosen] for side in (pair_list.left, pair_list.right))
+    return left, right, [pair_list.same[i] for i in chosen]
 
 
 def few_of_each(pictures: PictureSet, left_out: set[int], most: int) -> list[int]:

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,12 @@ def turns(
     times: dict[str, list[tuple[float, float]]] = {"identify": [], "faiss": []}
     names = []
     for q_1D in q_MD.split(1):
-        found, took = timed(lambda q_1D=q_1D: gallery.search(q_1D))
+        found, took = timed(partial(gallery.search, q_1D))
         times["identify"].append(took)
         names.append(found[0][0].name)
         if peer:
             x_1D = nn.functional.normalize(q_1D.float()).numpy()
-            times["faiss"].append(timed(lambda x_1D=x_1D: peer(x_1D))[1])
+            times["faiss"].append(timed(partial(peer, x_1D))[1])
     return times, names
 
 
@@ -138,9 +139,9 @@ def brute_force(q_MD: Tensor, identities: int) -> list[str]:
         templates = quantize(embeddings(first, min(LOT, identities - first))).numpy().astype(np.float64)
         cosine_MN = probes @ templates.T / np.sqrt(np.outer((probes**2).sum(1), (templates**2).sum(1)))
         # A distance is rounded to fp32, and what is equal then is told apart by the order of enrollment.
-        cosine_MN = -np.maximum(2 - 2 * cosine_MN, 0).astype(np.float32)
-        better = cosine_MN.max(1) > best
-        at[better], best[better] = first + cosine_MN.argmax(1)[better], cosine_MN.max(1)[better]
+        likeness_MN = -np.maximum(2 - 2 * cosine_MN, 0).astype(np.float32)
+        better = likeness_MN.max(1) > best
+        at[better], best[better] = first + likeness_MN.argmax(1)[better], likeness_MN.max(1)[better]
     return [f"Person {number:07d}" for number in at]
 
 

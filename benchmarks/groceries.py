@@ -81,7 +81,9 @@ def main() -> None:
             right[who, among][probes_M] = recognized(space, labels_N, enrolled_C, probes_M)
         print(f"fold {fold + 1}: {(fold_I == fold).sum()} products, {len(probes_M)} photos", flush=True)
     for (who, among), right_N in right.items():
-        share = share_interval(right_N[shelf_N], np.ones(shelf_N.sum(), int), labels_N[shelf_N], unit="products")
+        share = share_interval(
+            right_N[shelf_N].astype(int), np.ones(shelf_N.sum(), int), labels_N[shelf_N], unit="products"
+        )
         print(
             f"{who}, among {among}: {right_N[shelf_N].mean():.1%} ({share.low:.1%} to {share.high:.1%}, {share.method})"
         )

@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -88,18 +89,14 @@ def stages(recognizer: Recognizer, frames: Sequence[bytes]) -> Times:
         return result
 
     for number, jpeg in enumerate(frames):
-        picture = timed("decode the JPEG", lambda jpeg=jpeg: decoded(jpeg))
-        face = timed("find the face", lambda picture=picture: find_face(picture, "only", preprocessing))
-        crop = timed("warp it", lambda picture=picture, face=face: warp(picture, face, preprocessing))
-        template = timed("embed it", lambda crop=crop: quantize(embed_pictures(recognizer.model, [crop])))
-        timed("search the gallery", lambda template=template: recognizer.gallery.search(template, k=2))
+        picture = timed("decode the JPEG", partial(decoded, jpeg))
+        face = timed("find the face", partial(find_face, picture, "only", preprocessing))
+        crop = timed("warp it", partial(warp, picture, face, preprocessing))
+        template = quantize(timed("embed it", partial(embed_pictures, recognizer.model, [crop])))
+        timed("search the gallery", partial(recognizer.gallery.search, template, k=2))
         decision = recognizer.decide(crop)
-        timed(
-            "write it down",
-            lambda decision=decision, number=number: ledger.record(
-                "identify", decision, request_id=f"stage {number}", direction="in"
-            ),
-        )
+        record = partial(ledger.record, "identify", decision, request_id=f"stage {number}", direction="in")
+        timed("write it down", record)
     return times
 
 

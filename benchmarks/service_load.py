@@ -112,7 +112,7 @@ def ask(connection: http.client.HTTPConnection, body: bytes) -> int:
 
 def cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def alone(gallery: Path, pictures: Sequence[bytes]) -> float:

@@ -54,7 +54,7 @@ def by_firstsight(source: Any, target: str = "label") -> tuple[np.ndarray, float
         errors.append(np.asarray(error_B, bool))
         add(self, error_B, *rest)
 
-    Prequential.add = overhear  # type: ignore[method-assign]
+    Prequential.add = overhear  # type: ignore[method-assign, assignment]
     began = time.process_time()
     figures = stream(source, with_flags(StreamRecipe(), target=target)).figures
     seconds = time.process_time() - began
@@ -75,7 +75,7 @@ class FirstOf:
 def by_forest(rows: list[dict[str, float]], labels: list[str]) -> tuple[np.ndarray, float]:
     from river import forest
 
-    model = forest.ARFClassifier(seed=42)
+    model: Any = forest.ARFClassifier(seed=42)
     right = np.zeros(len(rows), bool)
     began = time.process_time()
     for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
