@@ -2,9 +2,10 @@
 
 import io
 import sys
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, Token, convert
 from rich.console import Console
 from rich.markup import escape
 
@@ -69,7 +70,7 @@ def make_app(called: str = "") -> App:
         version=lambda: firstsight.__version__,
         help_format="plaintext",  # rendering markdown would double the time to the first line of help
         help_formatter=Paragraphs(),
-        default_parameter=Parameter(negative=(), show_default=_shown),
+        default_parameter=Parameter(negative=(), show_default=_shown, converter=_exact),
         suppress_keyboard_interrupt=False,  # ours says how to go on
     )
     for group, verbs in VERBS.items():
@@ -91,6 +92,16 @@ def make_app(called: str = "") -> App:
 def _shown(default: Any) -> str | None:
     """In help. That a flag is off where it is not typed needs no word."""
     return None if default is None or default is False else str(default)
+
+
+def _exact(hint: Any, tokens: Sequence[Token]) -> Any:
+    """As cyclopts converts, which would round 1.5 where a whole number is wanted."""
+    wanted = {hint, *get_args(hint)}
+    if int in wanted and float not in wanted:
+        for token in tokens:
+            if "." in token.value:
+                raise CoercionError(token=token, target_type=hint)
+    return convert(hint, tokens)
 
 
 def main() -> None:

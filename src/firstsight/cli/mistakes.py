@@ -48,7 +48,7 @@ def _example(error: CycloptsError) -> str:
 def _wanted(hint: Any) -> Iterator[str]:
     if get_origin(hint) is Literal:
         yield from map(str, get_args(hint))
-    elif members := [member for member in get_args(hint) if member is not type(None)]:
+    elif members := [member for member in get_args(hint) if member not in (type(None), ...)]:
         for member in members:
             yield from _wanted(member)
     else:
