@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 import torch
 from gallery_search import EmbeddingSpace
-from glyphs import WAYS, runs
+from glyphs import RUNS, WAYS, runs
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--trials", type=int, default=10, help="of the open set")
     given = parser.parse_args()
     _, pictures = split_by_group(open_pictures(given.data), given.held_out.read_text().split())

@@ -73,6 +73,21 @@ def test_it_takes_over_network_and_preprocessing_and_gets_better(photos: Path, b
     assert again.model.identity == run.model.identity
 
 
+@pytest.mark.parametrize(("epochs", "frozen", "warned"), [(2, 2, True), (1, 2, True), (1, 0, False)])
+def test_that_all_but_the_last_layer_stays_as_it_was_is_said(
+    epochs: int, frozen: int, warned: bool, photos: Path, blind: Model, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    flags = FLAGS | {"epochs": epochs, "frozen_epochs": frozen}
+    recipe = with_flags(Recipe(), data=str(photos), start_from=str(blind.folder), **flags)
+    run = train(recipe, out=tmp_path / "run", on_warning=said.append)
+    warning = f"Warning: the last layer alone learns, for --epochs {epochs} is not above --frozen-epochs {frozen}."
+    assert (warning in said) == warned
+    before, after = blind.network.state_dict(), run.model.network.state_dict()
+    trunk_stayed = all(torch.equal(before[name], after[name]) for name in before if name.startswith("0."))
+    assert trunk_stayed == warned
+
+
 def test_where_no_faces_are_found_what_helps_is_said(photos: Path, tmp_path: Path) -> None:
     recipe = with_flags(Recipe(), data=str(photos), start_from="faces", **FLAGS)
     helps = r"If they are aligned faces already, or show none, add --align none\."

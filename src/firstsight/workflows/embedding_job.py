@@ -30,6 +30,7 @@ from firstsight.evaluation.verification import verification, verification_figure
 from firstsight.model_config import ModelConfig
 from firstsight.models.folder import Model, for_crops, make_model, set_align, set_operating_point
 from firstsight.training.feed import picture_feed
+from firstsight.workflows.finetune import last_layer_alone
 from firstsight.workflows.job import Outcome
 from firstsight.workflows.progress import OnProgress, stage, stages
 from firstsight.workflows.seen import seen_in_training
@@ -46,19 +47,20 @@ class EmbeddingJob:
         start: Model | None = None,
         crops: PictureSet | None = None,
     ) -> None:
-        pictures = open_pictures(recipe.data.path) if crops is None else crops
         self._of_crops = crops is not None
         if self._of_crops:
             recipe = replace(recipe, preprocessing=replace(recipe.preprocessing, align="none", fit="stretch"))
+        _refuse_to_compose_photos(recipe)
+        pictures = open_pictures(recipe.data.path) if crops is None else crops
         learned, self._held_out = _identity_sets(recipe, pictures)
         self.start = start
         measured_on = self._held_out if recipe.data.val and self._held_out else pictures
-        self.warnings: Sequence[str] = [warning] if start and (warning := seen_in_training(start, measured_on)) else []
+        said = (seen_in_training(start, measured_on), last_layer_alone(recipe)) if start else ()
+        self.warnings: Sequence[str] = [warning for warning in said if warning]
         if few is not None:
             learned = few_pictures(learned, few, each=recipe.batch.pictures)
         _require_pairs(learned, self._held_out)
         self.recipe = replace(recipe, preprocessing=resolve_color(learned, recipe.preprocessing))
-        _refuse_to_compose_photos(self.recipe)
         packed = packed_pictures(learned, self.recipe.preprocessing, on_progress=stage(on_progress, "Reading pictures"))
         _require_kept(packed, self.recipe.preprocessing)
         made_for = start.config.preprocessing if start else self.recipe.preprocessing

@@ -39,6 +39,14 @@ def require_a_comparison(job: Job) -> None:
         )
 
 
+def last_layer_alone(recipe: Recipe) -> str:
+    """The warning that a run ends before more than the last layer learns; empty where it does not."""
+    epochs, frozen = recipe.training.epochs, recipe.start.frozen_epochs
+    if epochs > frozen:
+        return ""
+    return f"Warning: the last layer alone learns, for --epochs {epochs} is not above --frozen-epochs {frozen}."
+
+
 def why_kept(job: Job, updates: Sequence[dict[str, Any]], before: float) -> str:
     """Why a run ends with the model that it began with: its held-out figure was `before`, and no epoch beat it."""
     assert job.start is not None
