@@ -31,7 +31,8 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["firstsight", "firstsight.recipes", "firstsight.cli.main", "firstsight.cli.options"]
+    "module",
+    ["firstsight", "firstsight.recipes", "firstsight.cli.main", "firstsight.cli.options", "firstsight.service.keys"],
 )
 def test_a_light_import_brings_no_heavy_library(module: str) -> None:
     heavy = {"torch", "numpy", "PIL", "sqlalchemy", "matplotlib", "sklearn", "scipy"}

@@ -4,6 +4,7 @@ import copy
 import errno
 import json
 import os
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from firstsight.errors import DataError, FirstsightError, RecipeError, StorageEr
 from firstsight.models.folder import load_model
 from firstsight.recipes import read_recipe, with_flags
 from firstsight.recognition.embed import embed_pictures
+from firstsight.training.loop import Stopped
 from firstsight.workflows import train_run
 from firstsight.workflows.models import list_models
 from firstsight.workflows.predict import predict, write_csv
@@ -70,27 +72,49 @@ def test_a_run_leaves_all_that_repeats_and_explains_it(photos: Path, tmp_path: P
     assert again.model.identity == run.model.identity, "its recipe repeats it bit for bit"
 
 
-def test_composed_symbols_are_learned_from(tmp_path: Path) -> None:
+@pytest.fixture
+def symbols(tmp_path: Path) -> Path:
+    """Eight drawn symbols, three drawings of each."""
     for symbol in range(8):
-        (tmp_path / "drawn" / f"s{symbol}").mkdir(parents=True)
+        (tmp_path / "symbols" / f"s{symbol}").mkdir(parents=True)
         for drawing in range(3):
             drawn = draw_symbol(symbol, pen=5.0 + drawing, size=60)
-            drawn.save(tmp_path / "drawn" / f"s{symbol}" / f"{drawing}.png")
-    plain = small_run(tmp_path / "drawn", tmp_path / "plain", fit="ink", epochs=1)
-    run = small_run(tmp_path / "drawn", tmp_path / "run", fit="ink", epochs=1, composed=6)
+            drawn.save(tmp_path / "symbols" / f"s{symbol}" / f"{drawing}.png")
+    return tmp_path / "symbols"
+
+
+def test_composed_symbols_are_learned_from(symbols: Path, tmp_path: Path) -> None:
+    plain = small_run(symbols, tmp_path / "plain", fit="ink", epochs=1)
+    run = small_run(symbols, tmp_path / "run", fit="ink", epochs=1, composed=6)
     assert run.model.config.trained["identities"] == plain.model.config.trained["identities"] == 6
     assert run.model.config.trained["composed"] == 6
     assert (len(plain.updates), len(run.updates)) == (2, 3), "batches of four of six identities, and of four of twelve"
     again = train(run.folder / "recipe.toml", out=tmp_path / "again")
     assert again.model.identity == run.model.identity, "its recipe repeats it bit for bit"
-    tuned = train(with_flags(Recipe(), data=str(tmp_path / "drawn"), start_from=str(run.folder), epochs=2, composed=6,
+    tuned = train(with_flags(Recipe(), data=str(symbols), start_from=str(run.folder), epochs=2, composed=6,
                              identities=4, pictures=3), out=tmp_path / "tuned")  # fmt: skip
     assert tuned.updates, "the model to begin with says how symbols are prepared"
 
 
+def test_a_resumed_run_goes_on_with_the_composed_symbols_of_its_epoch(symbols: Path, tmp_path: Path) -> None:
+    """Of fifteen, an epoch learns from six."""
+    recipe = with_flags(Recipe(), data=str(symbols), **SMALL | {"fit": "ink", "epochs": 3, "composed": 15})
+    peer = train(recipe, out=tmp_path / "peer")
+
+    def interrupt_in_epoch_two(stage: str, done: int, *_: Any) -> None:
+        if (stage, done) == ("Training", len(peer.updates) // 3 + 1):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        train(recipe, out=tmp_path / "run", on_progress=interrupt_in_epoch_two)
+    resumed = train(recipe, out=tmp_path / "run", resume=True)
+    assert resumed.model.identity == peer.model.identity
+
+
 def test_photos_are_not_composed(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"Only drawn symbols can be composed.* Add --fit ink, or leave --composed"):
-        small_run(photos, tmp_path / "run", composed=4)
+    for data in (photos, tmp_path / "not read yet"):
+        with pytest.raises(RecipeError, match=r"Only drawn symbols can be composed.* Add --fit ink, or leave --comp"):
+            small_run(data, tmp_path / "run", composed=4)
 
 
 def test_what_was_held_out_was_not_learned_from(photos: Path, tmp_path: Path) -> None:

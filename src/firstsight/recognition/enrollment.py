@@ -15,8 +15,8 @@ from firstsight.models.folder import Model
 from firstsight.recognition.decision import Match
 from firstsight.recognition.embed import Check, Picture, called, crop, decoded, embed_pictures, to_png
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.names import clean_name
 from firstsight.recognition.quality import Quality, Verdict, judge, measure
-from firstsight.recognition.rows import clean_name
 
 Outcome = Verdict | PictureError
 """Of one picture: enrolled with this verdict, or why not."""

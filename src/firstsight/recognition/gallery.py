@@ -24,11 +24,11 @@ from firstsight.recognition.forgetting import (
     leave_to_erase,
 )
 from firstsight.recognition.keys import unlock
+from firstsight.recognition.names import clean_name
 from firstsight.recognition.opening import open_storage
 from firstsight.recognition.rows import (
     Enrollment,
     NewTemplate,
-    clean_name,
     enrollments,
     held_templates,
     id_of,

@@ -23,7 +23,8 @@ from firstsight.recognition.ledger_rows import (
     naive,
     read_entries,
 )
-from firstsight.recognition.rows import clean_name, id_of, ids_of
+from firstsight.recognition.names import clean_name
+from firstsight.recognition.rows import id_of, ids_of
 from firstsight.recognition.schema import ledger, ledger_state, probes, reviews
 from firstsight.recognition.sealing import probe_of, seal, unseal
 

@@ -15,8 +15,9 @@ from firstsight.errors import (
     PictureUnfit,
     UserError,
 )
+from firstsight.recognition.names import clean_name
 from firstsight.recognition.recognizer import Recognizer
-from firstsight.recognition.rows import clean_name, ids_of
+from firstsight.recognition.rows import ids_of
 
 _AT_ONCE = 64  # pictures embedded and written together: what an interruption can lose
 

@@ -1,7 +1,6 @@
 """The gallery's rows: names as they are kept, and the queries that need more than a line. N templates of length D."""
 
 import dataclasses
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
@@ -13,15 +12,14 @@ import torch
 from jaxtyping import Int8
 from torch import Tensor
 
-from firstsight.errors import GalleryError, NotEnrolled
+from firstsight.errors import NotEnrolled
 from firstsight.recognition.index import Index
-from firstsight.recognition.schema import MAX_NAME, forgotten, gallery, identities, templates
+from firstsight.recognition.schema import forgotten, gallery, identities, templates
 from firstsight.recognition.sealing import SEAL_BYTES, Cipher, picture_of, seal, template_of, unseal
 
 _IN_ONE_QUERY = 10_000  # SQLite takes 32,766 values
 _LOADED_AT_ONCE = 500  # rows: they fit a core's cache, and do not wake the garbage collector; 50,000 take 2.5 x
 _READ_AT_ONCE = 256  # with their pictures
-_BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would let a name be shown as another
 _STATE = sa.select(*gallery.c["model_identity", "model_name", "size", "key_check", "erased"])
 _TEMPLATE = templates.c["id", "identity_id", "model_identity", "template"]
 # Made once: to make a statement takes longer than to run it.
@@ -67,28 +65,6 @@ class Enrollment(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Plain values, the time in ISO 8601."""
         return {**self._asdict(), "enrolled_at": iso(self.enrolled_at)}
-
-
-def clean_name(name: str, what: str = "name") -> str:
-    """The name as it is kept: without spaces around it, accents composed (Unicode NFC). `what` it is, for messages.
-
-    Raises:
-        GalleryError: empty, longer than 200 characters, or with characters that do not show.
-
-    Example:
-        >>> clean_name(" Ada Lovelace ")
-        'Ada Lovelace'
-    """
-    cleaned = unicodedata.normalize("NFC", name).strip()
-    if not cleaned:
-        raise GalleryError(f"A {what} is empty.", hint=f"Give a {what} of at least one character.")
-    if len(cleaned) > MAX_NAME:
-        raise GalleryError(f"The {what} {cleaned[:20]}… has more than {MAX_NAME} characters.", hint="Shorten it.")
-    if not cleaned.isprintable() and any(
-        unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _BIDI for c in cleaned
-    ):
-        raise GalleryError(f"The {what} {cleaned!r} has characters that do not show.", hint="Type it anew.")
-    return cleaned
 
 
 def now() -> datetime:

@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
+from firstsight.recognition.names import MAX_NAME
+
 FORMAT = "0004"  # the newest migration; a later one counts on
 VERSION_TABLE = "gallery_format"
-MAX_NAME = 200
 
 metadata = sa.MetaData(
     naming_convention={

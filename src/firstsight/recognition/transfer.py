@@ -22,10 +22,10 @@ from firstsight.atomic import appearing_whole, remove_leftovers
 from firstsight.errors import AlreadyEnrolled, DataError, GalleryError, OtherModel, StorageError
 from firstsight.recognition.copies import Making, making_copy, newest_identity, note_copy
 from firstsight.recognition.gallery import Gallery
+from firstsight.recognition.names import clean_name
 from firstsight.recognition.rows import (
     NewTemplate,
     Stored,
-    clean_name,
     count_templates,
     ids_of,
     insert_templates,

@@ -15,7 +15,7 @@ from firstsight.recognition.checkin import check_in
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.ledger import Place
 from firstsight.recognition.ledger_rows import Entry, entry_columns
-from firstsight.recognition.schema import MAX_NAME
+from firstsight.recognition.names import MAX_NAME
 from firstsight.service import schemas, sent
 from firstsight.service.access import Caller, needs
 from firstsight.service.decisions import shown

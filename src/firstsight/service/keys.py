@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from firstsight.atomic import appearing_whole
 from firstsight.errors import StorageError, UserError
-from firstsight.recognition.rows import clean_name
+from firstsight.recognition.names import clean_name
 
 Role = Literal["kiosk", "enroll", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -9,8 +9,9 @@ from firstsight.errors import AlreadyEnrolled, NotEnrolled
 from firstsight.functional.quantize import quantize
 from firstsight.recognition import listing
 from firstsight.recognition.embed import embed_pictures
+from firstsight.recognition.names import clean_name
 from firstsight.recognition.quality import Verdict
-from firstsight.recognition.rows import clean_name, iso
+from firstsight.recognition.rows import iso
 from firstsight.service import schemas, sent
 from firstsight.service.access import needs
 from firstsight.service.forms import Upload, described, upload

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from firstsight.recognition.ledger_rows import Direction
-from firstsight.recognition.schema import MAX_NAME
+from firstsight.recognition.names import MAX_NAME
 
 MOST_WAITED = 3 * 24 * 3600  # seconds: a long weekend without a network
 
