@@ -143,7 +143,7 @@ class Network:
     hidden: tuple[int, ...] = option((30,), "Units of the hidden layers of an mlp.", low=1, only=MLP)
     activation: Literal["relu", "sigmoid", "tanh"] = option("relu", "Of the hidden layers of an mlp.", only=MLP)
     output: Literal["linear", "sigmoid"] = option(
-        "linear", "Of the last layer, where no embedding is learned.", only=EXAMPLES
+        "linear", "Of the last layer, where classes are learned.", only={"task": ("classification",)}
     )
     embedding_size: int = option(128, "Length D of the embedding.", low=2, high=4096, only={**FRESH, **IDENTITIES})
 

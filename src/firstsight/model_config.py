@@ -88,8 +88,8 @@ class OperatingPoint:
     def at(self, size: int) -> Step:
         """What holds for a comparison with `size` templates.
 
-        Beyond the last step the threshold stays, and the bound grows with the size: a stranger who passes in a large
-        gallery passes in one of its parts.
+        Beyond the last step the threshold stays, and the bound grows with the size: of a random part of a gallery, the
+        template that lets a stranger in is one with the probability that is the part's share.
         """
         for step in self.steps:
             if size <= step.size:

@@ -14,7 +14,7 @@ from traces import killed_midway, pieces_found
 from firstsight.errors import TracesLeft
 from firstsight.models.folder import Model
 from firstsight.recognition import sqlite
-from firstsight.recognition.backup import backup
+from firstsight.recognition.backup import backup, restore
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.transfer import export_lines
 
@@ -69,6 +69,30 @@ def test_no_file_holds_the_template_the_picture_or_the_name(tmp_path: Path, path
         assert TEMPLATES[2].numpy().tobytes() not in in_memory
         assert TEMPLATES[3].numpy().tobytes() in in_memory
     assert receipt.erased_from == ("database", "ledger", "free space of the database", "write-ahead log", "index")
+
+
+def test_a_restore_leaves_nothing_of_the_gallery_before(tmp_path: Path, path: Path) -> None:
+    with Gallery(tmp_path / "others.sqlite") as others:
+        others.bind_model(pixel_model("tiny"))
+        for number in (0, 1, 3, 4):
+            others.enroll(NAMES[number], TEMPLATES[number], PICTURES[number])
+    assert is_there(path.parent)
+    restore(tmp_path / "others.sqlite", path, force=True)
+    assert [file.name for file in path.parent.iterdir()] == ["g.sqlite"]
+    assert found(path.parent) == (0, 0, 0)
+    assert is_there(path.parent, 3)
+
+
+def test_the_journal_of_a_restore_that_was_killed_at_its_end_is_erased(
+    tmp_path: Path, path: Path, gallery: Gallery
+) -> None:
+    pages = path.read_bytes()
+    journal = path.with_name("g.sqlite-journal")
+    journal.write_bytes(bytes(28) + pages[28:])  # as SQLite leaves one whose transaction is over
+    gallery.forget(NAME)
+    assert not journal.exists()
+    assert found(tmp_path) == (0, 0, 0)
+    assert is_there(tmp_path, 3)
 
 
 def test_a_gallery_in_memory_claims_no_files() -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from firstsight.plain import finite
 from firstsight.workflows.progress import OnProgress, silent
 
 out = Console(soft_wrap=True, highlight=False)
@@ -24,7 +25,7 @@ BLINK = 0.1
 
 def print_json(plain: dict[str, Any]) -> None:
     """One JSON object on one line of stdout."""
-    print(json.dumps(plain, ensure_ascii=False), flush=True)
+    print(json.dumps(finite(plain), ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def say(text: str, plain: dict[str, Any], *, json: bool) -> None:

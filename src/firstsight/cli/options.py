@@ -73,7 +73,7 @@ def _annotation(setting: Setting, group: Group) -> Any:
             group=group,
             show_default=(lambda _: default) if default not in ("", "False") else False,
             consume_multiple=isinstance(setting.default, tuple),
-            negative=(),
+            negative=f"--no-{setting.flag}" if setting.default is True else (),
             allow_leading_hyphen=setting.flag == "source",  # - is standard input
         ),
     ]

@@ -41,8 +41,18 @@ def csv_file(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Itera
     return chain([UTF8], csv_lines(columns, rows))
 
 
+def harmless(text: str) -> str:
+    """Text with an apostrophe before what a spreadsheet would run.
+
+    Example:
+        >>> harmless("=1+1")
+        "'=1+1"
+    """
+    return _BARE.sub(r"\1'", text)
+
+
 def as_typed(cell: str) -> str:
-    """A cell of text without the apostrophes that `csv_lines` puts in.
+    """A cell of text without the apostrophes that `harmless` puts in.
 
     Example:
         >>> as_typed("'=1+1")
@@ -54,7 +64,7 @@ def as_typed(cell: str) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return json.dumps(value) if value else None
-    return _BARE.sub(r"\1'", value) if isinstance(value, str) else value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _taken(text: io.StringIO) -> str:

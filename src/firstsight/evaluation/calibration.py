@@ -126,7 +126,7 @@ def met_strangers(
         enrolled_I, probe_S = _one_each(rng, labels, chosen), _one_each(rng, labels, chosen, probes)
         d_SI = template_distances(q_ND[probe_S], q_ND[enrolled_I]).numpy()
         others_SI = labels[probe_S][:, None] != labels[enrolled_I]
-        parts.append(np.sort(d_SI[others_SI].reshape(len(d_SI), -1), axis=1))
+        parts.append(np.sort(d_SI[others_SI].reshape(len(d_SI), len(enrolled_I) - 1), axis=1))
     return Strangers(np.concatenate(parts), len(probe_S))
 
 
@@ -184,7 +184,8 @@ def _binned(distances: NDArray[np.float32]) -> NDArray[np.int64]:
 def _steps(strangers: Strangers, target: float) -> tuple[Step, ...]:
     """Thresholds for galleries of growing size, up to the largest for which the target can be kept.
 
-    A gallery of more than half of the identities is taken for several of that half: its rate is at most their sum.
+    The rate of a gallery larger than half of the identities is at most that of such a half, times how much larger it
+    is: the template that lets a stranger in is among a random part of them with the probability that is its share.
     """
     trials = strangers.identities // 2
     largest = max(1, trials)
@@ -224,7 +225,10 @@ def _sizes(largest: int, room: float) -> list[int]:
 def _group_rates(
     q_ND: Int8[Tensor, "N D"], labels: NDArray[np.int64], group_N: Sequence[str], steps: Sequence[Step]
 ) -> tuple[GroupRate, ...]:
-    """What strangers of each group do at the thresholds for one template, and for half of all identities."""
+    """What strangers of each group do at the thresholds for one template, and for half of all identities.
+
+    Without a group of which nobody is among the `MOST_IDENTITIES` compared.
+    """
     names = sorted(set(group_N) - {""})
     if len(names) < 2:
         return ()
@@ -232,6 +236,8 @@ def _group_rates(
     found = []
     for name in names:
         strangers = met_strangers(q_ND, labels, np.array([group == name for group in group_N]))
+        if not strangers.identities:
+            continue
         trials = strangers.identities // 2
         for size in sorted({1, half}):
             threshold = next(step.threshold for step in steps if size <= step.size)

@@ -3,7 +3,6 @@
 import html
 import io
 import json
-import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstsight.atomic import in_utf8, write_atomically
 from firstsight.errors import StorageError
+from firstsight.plain import finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ def write_report(
     """
     folder = Path(folder)
     page = report_page(title, summary, headlines, tables, sections, footer)
-    numbers = json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    numbers = json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / JSON, in_utf8(numbers))
@@ -173,12 +173,3 @@ def _section(section: Section, numbers: Sequence[int]) -> str:
     )
     text = f"<p>{html.escape(section.text)}</p>\n" * bool(section.text)
     return f'<section><h2>{html.escape(section.heading)}</h2>\n{text}<div class="figures">{figures}</div></section>'
-
-
-def _finite(value: Any) -> Any:
-    """Plain JSON data, with null for what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

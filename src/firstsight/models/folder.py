@@ -214,7 +214,8 @@ def _identity(config: ModelConfig) -> str:
 
 def _weights_bytes(network: nn.Module, *, half: bool = False) -> bytes:
     """As safetensors. With `half`, all but vectors in fp16: statistics of a normalization may be beyond its range."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # a copy: layers that share weights would be refused
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     if half:
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     weights: bytes = save(tensors)

@@ -14,7 +14,7 @@ from firstsight.recognition.formats import refuse_newer
 from firstsight.recognition.replaced import Remembered, note_restored, remember
 from firstsight.recognition.rows import lock
 from firstsight.recognition.schema import VERSION_TABLE
-from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_sentence
+from firstsight.recognition.sqlite import BUSY_SECONDS, SqliteStorage, in_one_sentence, journal_of
 
 OnPages = Callable[[int, int], None]
 """Called as on_progress(done, total), in pages of the database."""
@@ -225,6 +225,8 @@ def _copy_in(source: sqlite3.Connection, target: Path, newest: Newest | None, on
                     raise StorageError(f"{target} was written to meanwhile, and stays as it is.", hint="Try again.")
                 _copy(source, old, on_progress)
                 old.execute("PRAGMA journal_mode = WAL")
+                # the old pages are in it, and SQLite keeps it as long as the lock; nobody else can have made it
+                journal_of(target).unlink(missing_ok=True)
             return
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -94,6 +94,7 @@ class SqliteStorage:
         """
         if not self._url.database:
             return
+        self._remove_journal()
         self._outside_transaction("VACUUM", patient=patient)
         busy, *_ = self._outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)", patient=patient)
         if busy:
@@ -120,6 +121,14 @@ class SqliteStorage:
         if found != FORMAT:
             with self.writing() as connection:
                 migrate(connection)
+
+    def _remove_journal(self) -> None:
+        """Remove what a restore that was killed at its very end leaves behind: the pages of the gallery before."""
+        assert self._path
+        journal = journal_of(Path(self._path))
+        if journal.exists() and self._outside_transaction("PRAGMA journal_mode") == ("wal",):
+            with self.writing():  # so nobody makes one just now: who gives the log up must be alone
+                journal.unlink(missing_ok=True)
 
     def _require_file(self) -> None:
         """Whether the file is still the one that was opened. A writer asks when it has the lock: what is written into
@@ -160,6 +169,11 @@ class SqliteStorage:
             finally:
                 connection.close()
             return row
+
+
+def journal_of(path: Path) -> Path:
+    """The rollback journal of a database, which one with a write-ahead log has no use for."""
+    return path.with_name(f"{path.name}-journal")
 
 
 def enrolled_in(path: Path) -> int:

@@ -23,7 +23,7 @@ from firstsight.config import Recipe
 from firstsight.errors import ModelError, RecipeError, StorageError
 from firstsight.models.registry import CUSTOM
 from firstsight.recipes import read_recipe, to_plain
-from firstsight.training.ranks import rank_count
+from firstsight.training.ranks import started_by_torchrun
 
 FILE = "state.safetensors"
 
@@ -65,9 +65,8 @@ def save_checkpoint(
             else:
                 numbers[f"{index}.{name}"] = value
     header = {"place": asdict(place), "key": key, "optimizer": numbers}
-    content = save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"run": json.dumps(header)}
-    )
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}  # none shares memory
+    content = save(own, {"run": json.dumps(header)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder / FILE)
@@ -144,7 +143,7 @@ def how_to_resume(folder: Path) -> str:
     with contextlib.suppress(RecipeError):  # not there yet, or altered
         if read_recipe(folder.parent / "recipe.toml").network.name == CUSTOM:
             return "train(..., network=..., resume=True)"
-    program = "firstsight" if rank_count() == 1 else "torchrun … -m firstsight"
+    program = "torchrun … -m firstsight" if started_by_torchrun() else "firstsight"
     return f"{program} train --resume --out {shlex.quote(str(folder.parent))}"
 
 

@@ -24,6 +24,7 @@ from firstsight.models.committee import (
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
+_AT_ONCE = 128  # rows: what is known of a mean at each takes the square of this
 LARGEST = 1e100  # its square is still a number
 
 
@@ -157,8 +158,14 @@ class Context:
 
 def _running_means(memory: tuple[float, ...], mean_SD: Floats, value_BD: Floats) -> Floats:
     """S x B + 1 x D: each running mean before each value, and after the last one."""
-    kept_SB, added_SBB = _decay(memory, len(value_BD))
-    return np.asarray(kept_SB[:, :, None] * mean_SD[:, None] + added_SBB @ value_BD)
+    mean_SKD = np.empty((len(memory), len(value_BD) + 1, value_BD.shape[1]))
+    mean_SKD[:, 0] = mean_SD
+    for first in range(0, len(value_BD), _AT_ONCE):
+        value_bD = value_BD[first : first + _AT_ONCE]
+        kept_Sb, added_Sbb = _decay(memory, len(value_bD))
+        before_SD = mean_SKD[:, first].copy()
+        mean_SKD[:, first : first + len(value_bD) + 1] = kept_Sb[:, :, None] * before_SD[:, None] + added_Sbb @ value_bD
+    return mean_SKD
 
 
 @functools.lru_cache(maxsize=64)

@@ -28,7 +28,7 @@ def make_optimizer(network: nn.Module, config: Optimizer) -> torch.optim.Optimiz
         case "sgd":
             return torch.optim.SGD(groups, **shared)
         case "momentum":
-            return torch.optim.SGD(groups, momentum=config.momentum, nesterov=True, **shared)
+            return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0, **shared)
         case "adagrad":
             return torch.optim.Adagrad(groups, **shared)
         case "adamw":

@@ -26,7 +26,7 @@ def rank() -> int:
     """This process's number, from 0; known before the ranks meet and after they part."""
     if dist.is_initialized():
         return dist.get_rank()
-    return int(os.environ.get("RANK", "0")) if _several() else 0
+    return int(os.environ.get("RANK", "0")) if started_by_torchrun() else 0
 
 
 def rank_count() -> int:
@@ -40,7 +40,7 @@ def joined_ranks(device: torch.device) -> Iterator[None]:
     Raises:
         TrainingError: another rank died.
     """
-    if not _several() or dist.is_initialized():
+    if not started_by_torchrun() or dist.is_initialized():
         yield
         return
     if device.type == "cuda":
@@ -105,7 +105,7 @@ def any_rank(mine: bool, device: torch.device) -> bool:
     return bool(count)
 
 
-def _several() -> bool:
+def started_by_torchrun() -> bool:
     """Whether torchrun, or whatever sets the same variables, started several processes."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 

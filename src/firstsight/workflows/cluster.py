@@ -1,6 +1,5 @@
 """From photos to groups of the same face, or thing: the `cluster` verb. N faces, D embedding, C clusters."""
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from firstsight.data.align import usable_faces, warp
 from firstsight.data.cache import Skipped
 from firstsight.data.identities import find_pictures, open_pictures
 from firstsight.data.pictures import read_picture
+from firstsight.data.spreadsheet import csv_lines
 from firstsight.errors import Box, DataError, PictureError, StorageError, UserError
 from firstsight.evaluation.clusters import Agreement, agreement, cluster, cluster_threshold, refuse_many
 from firstsight.evaluation.embedded import embed
@@ -198,15 +198,15 @@ def _looked(
 
 
 def _listing(found: Clustered) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["cluster", "size", "picture", "left", "top", "right", "bottom"])
-    sizes = found.sizes
-    order = np.argsort(found.cluster_N, kind="stable").tolist()
-    for i in order:
-        number, item = int(found.cluster_N[i]), found.items[i]
-        writer.writerow([number + 1, sizes[number], item.path, *(item.box or ("", "", "", ""))])
-    return text.getvalue()
+    columns = "cluster", "size", "picture", "left", "top", "right", "bottom"
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for i in np.argsort(found.cluster_N, kind="stable").tolist():
+            number, item = int(found.cluster_N[i]), found.items[i]
+            cells = number + 1, found.sizes[number], item.path, *(item.box or (None,) * 4)
+            yield dict(zip(columns, cells, strict=True))
+
+    return "".join(csv_lines(columns, rows()))
 
 
 def _tile(pixels_CHW: Tensor) -> Image.Image:

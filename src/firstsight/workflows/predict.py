@@ -21,6 +21,7 @@ from firstsight.data.filling import PICTURE, FolderSource
 from firstsight.data.identities import find_pictures
 from firstsight.data.pictures import prepare, read_picture
 from firstsight.data.rows import Standardization
+from firstsight.data.spreadsheet import harmless
 from firstsight.data.streams import Offset, Source
 from firstsight.errors import DataError, FirstsightError, ModelError, StorageError
 from firstsight.models.folder import CONFIG, Model, find_model, load_model
@@ -56,15 +57,20 @@ def predict(model: Model, data: str) -> Predictions:
 
 
 def to_csv(predictions: Predictions) -> str:
-    """A header, then a line an example: its name, its class where there are classes, and each output."""
+    """A header, then a line an example: its name, its class where there are classes, and each output.
+
+    An apostrophe goes before text that a spreadsheet would run: names and classes come from others.
+    """
     digits = 6 if predictions.classes else 9  # a number far from zero keeps its last places
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     with_class = ["class"] if predictions.classes else []
-    writer.writerow(["example", *with_class, *predictions.output_names])
+    writer.writerow(["example", *with_class, *map(harmless, predictions.output_names)])
     for i, name in enumerate(predictions.names):
-        best = [predictions.classes[i]] if predictions.classes else []
-        writer.writerow([name, *best, *(f"{value:.{digits}g}" for value in predictions.outputs_NO[i].tolist())])
+        best = [harmless(predictions.classes[i])] if predictions.classes else []
+        writer.writerow(
+            [harmless(name), *best, *(f"{value:.{digits}g}" for value in predictions.outputs_NO[i].tolist())]
+        )
     return text.getvalue()
 
 

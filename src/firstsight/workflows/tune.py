@@ -11,7 +11,7 @@ from firstsight.atomic import write_atomically
 from firstsight.config import Recipe
 from firstsight.errors import StorageError, UserError
 from firstsight.recipes import by_flag, write_recipe
-from firstsight.training.ranks import rank_count
+from firstsight.training.ranks import started_by_torchrun
 from firstsight.workflows.prepare import given_recipe
 from firstsight.workflows.progress import OnProgress, silent
 from firstsight.workflows.search_space import Space, default_space, read_space
@@ -158,7 +158,7 @@ def reasons(study: Study) -> list[tuple[int, str]]:
 
 
 def _refuse_numbers(**given: float | None) -> None:
-    if rank_count() > 1:
+    if started_by_torchrun():
         raise UserError("Trials do not run under torchrun.", hint="Type firstsight tune … --workers N instead.")
     for name, value in given.items():
         if value is not None and (not math.isfinite(value) or value <= 0):

@@ -41,6 +41,12 @@ class BySeed:
         return student_interval(self.gains) if len(self.gains) >= 2 else None
 
     def in_words(self) -> str:
+        diverged, of_default = (int(np.isnan(found_S).sum()) for found_S in (self.best_S, self.default_S))
+        if diverged > of_default:
+            return (
+                f"The best recipe is no better than the default: of {len(self.seeds)} seeds that no trial saw it "
+                f"diverges with {diverged}, the default with {of_default}."
+            )
         interval = self.interval
         if interval is None:
             return "Too few runs came to their end to tell whether the best recipe is better than the default."
