@@ -4,7 +4,7 @@ Prints the seconds to open and search a gallery once in clear and encrypted, to 
 identity, by the clock and of one core.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -72,4 +72,8 @@ def main(count: int, picture_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in (sys.argv[1:] + ["100000", "3000"][len(sys.argv) - 1 :])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("identities", type=int, nargs="?", default=100_000)
+    parser.add_argument("picture_bytes", type=int, nargs="?", default=3000)
+    given = parser.parse_args()
+    main(given.identities, given.picture_bytes)

@@ -105,6 +105,18 @@ def test_without_a_camera_a_picture_is_used(known, open_page, entries):
     assert [entry["name"] for entry in entries()] == ["house"]
 
 
+def test_a_picture_is_used_once(known, open_page, entries):
+    """Whoever touches next is not taken for the one in it."""
+    page = open_page(known.address + "/check-in.html")
+    star = {"name": "me.png", "mimeType": "image/png", "buffer": png(drawing(SHAPES["star"]))}
+    page.locator("#file").set_input_files(star)
+    page.get_by_role("button", name="In", exact=True).click()
+    page.locator("main").get_by_text("Welcome", exact=True).wait_for()
+    page.get_by_role("button", name="Out", exact=True).click()
+    page.locator("#answer [role=alert]").wait_for()
+    assert [entry["name"] for entry in entries()] == ["star"]
+
+
 def test_a_picture_is_used_over_plain_http_too_where_browsers_give_less(known, open_page, entries):
     page = open_page(known.address + "/check-in.html")
     page.add_init_script("delete Crypto.prototype.randomUUID; delete Navigator.prototype.mediaDevices")

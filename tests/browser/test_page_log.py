@@ -89,3 +89,18 @@ def test_the_report_of_a_day_says_first_in_and_last_out(seen, open_page, screens
     assert all(len(first) == 5 and first <= last and seen == "2" for _, first, last, seen in lines)
     accessible(page)
     screenshot(page, "day-report")
+
+
+def test_an_answer_that_comes_late_is_not_shown_under_another_filter(seen, open_page):
+    page = open_page(seen.address + "/log.html")
+    held = []
+    page.route("**/v1/checkins?*", held.append)
+    with page.expect_request("**/v1/checkins?*"):
+        page.locator("#day").dispatch_event("change")
+    page.locator("#person").fill("nobody of this name")
+    page.locator("#person").dispatch_event("change")
+    page.locator("#content", has_text="Nobody is called").wait_for()
+    with page.expect_response("**/v1/checkins?*"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => setTimeout(done))")  # what the answer sets off is over
+    assert "Nobody is called" in page.locator("#content").inner_text()

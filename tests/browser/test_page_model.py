@@ -1,6 +1,8 @@
 """The page Model."""
 
 import pytest
+from drawings import SHAPES, drawing, png
+from served import Served
 
 pytestmark = pytest.mark.browser
 
@@ -42,3 +44,15 @@ def test_the_curves_are_those_of_the_server(known, open_page):
     before = float(dot.get_attribute("cx"))
     page.get_by_role("slider").press("End")
     assert float(dot.get_attribute("cx")) > before  # looser: more strangers
+
+
+def test_a_threshold_given_by_hand_promises_nothing(tmp_path, open_page):
+    service = Served(tmp_path, "--threshold", "3.5")
+    try:
+        service.enroll("star", png(drawing(SHAPES["star"])))
+        page = open_page(service.address + "/model.html")
+        assert "3.50, a threshold given by hand." in page.locator("#promise").inner_text()
+        assert page.locator("#promise-note").inner_text().startswith("So nothing is promised about strangers.")
+        assert page.locator("#words p").count() == 0
+    finally:
+        service.stop()

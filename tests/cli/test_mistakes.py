@@ -27,6 +27,10 @@ def flat(text: str) -> str:
         ("serve --port 80.5", "80.5 is no value for --port. Give a whole number. See firstsight serve --help"),
         ("ledger confirm x", "x is no value for NUMBER. Give a whole number. See firstsight ledger confirm --help"),
         ("ledger nosuch", "firstsight ledger does not take nosuch. See firstsight ledger --help"),
+        *(
+            (f"serve --debounce {minutes}", f"--debounce {minutes} is no time. Give minutes, from 0 to 1440.")
+            for minutes in ("nan", "inf", "-5", "1e+300")
+        ),
         ("ledger --debounce -5", "--debounce -5 is no time. Give minutes, from 0 on."),
         ("ledger --csv l.csv --json", "--csv and --json are two formats. Ask for one of them."),
         ("ledger probe 999 out.png", "has no entry 999. List them: firstsight ledger"),

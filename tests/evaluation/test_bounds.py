@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from firstsight.evaluation.bounds import (
+    Interval,
     binomial_interval,
     binomial_upper_bound,
     cluster_bootstrap,
@@ -17,6 +18,7 @@ from firstsight.evaluation.bounds import (
     resampled_identities,
     share_interval,
     trials_needed,
+    widened_where_few_differ,
 )
 
 
@@ -111,3 +113,21 @@ def test_an_interval_holds_its_own_value() -> None:
     """Resampling two identities leaves few values, and the value itself may lie outside them all."""
     interval = percentile_interval(0.5, np.array([0.6, 0.6, 0.7]))
     assert (interval.low, interval.high) == (0.5, pytest.approx(0.695))
+
+
+@pytest.mark.parametrize(("clusters", "told"), [(2, False), (5, False), (6, True), (40, True)])
+def test_few_clusters_that_all_gain_are_no_certain_win(clusters: int, told: bool) -> None:
+    """As a sign test would have it: 2 / 2^5 is more than 5 %, 2 / 2^6 is less."""
+    gain_I = np.concatenate([np.ones(clusters), np.zeros(3)])
+    bootstrap = cluster_bootstrap(np.ones(clusters), np.ones(clusters, int), np.arange(clusters))
+    assert bootstrap.low == 1.0, "it has no width"
+    interval = widened_where_few_differ(bootstrap, gain_I)
+    assert (interval.low > 0) == told
+    assert interval.high >= bootstrap.high * clusters / (clusters + 3)
+    turned = widened_where_few_differ(Interval(-1.0, -1.0, "bootstrap"), -gain_I)
+    assert (turned.high < 0) == told
+
+
+def test_where_nothing_differs_the_interval_stays() -> None:
+    nothing = Interval(0.0, 0.0, "bootstrap")
+    assert widened_where_few_differ(nothing, np.zeros(4)) == nothing

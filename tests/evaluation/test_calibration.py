@@ -103,6 +103,24 @@ def test_a_collapsed_model_gets_a_threshold_that_accepts_nothing() -> None:
     assert point.accepted == 0
 
 
+def test_two_who_look_the_same_do_not_make_a_large_gallery_know_nobody() -> None:
+    """The last threshold that lets anybody in stays, and its bound says what that costs."""
+    x_ND = random_people(400)
+    x_ND[1] = x_ND[0]
+    point = calibrate(x_ND, torch.arange(400), target=0.1)
+    last = point.steps[-1]
+    assert all(step.threshold > 0 for step in point.steps)
+    assert last.bound <= 0.1 < point.at(100 * last.size).bound
+    assert point.at(100 * last.size).threshold == last.threshold
+    assert "more than the target, as the gallery is too large" in at_size(point, 100 * last.size)
+
+
+def test_who_knows_nobody_says_so() -> None:
+    point = calibrate(torch.ones(40, 4) / 2, torch.arange(40) % 20)
+    assert "no threshold keeps the target, so nobody is recognized." in " ".join(promise_lines(point))
+    assert at_size(point, 7) == "With 7 templates enrolled, identify knows nobody: no threshold keeps the target."
+
+
 def test_the_spread_against_a_plain_loop() -> None:
     rng = np.random.default_rng(3)
     labels = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3])
@@ -250,6 +268,16 @@ def test_a_group_of_look_alikes_is_told_from_the_others() -> None:
     (warning,) = (line for line in group_warnings(point) if "group like" in line)
     assert warning.startswith("Warning: for the group like the bound is ") or "more often than promised" in warning
     assert list(group_warnings(without)) == []
+
+
+def test_a_group_of_which_nobody_is_compared_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many identities some are drawn: of a group of one, mostly nobody."""
+    monkeypatch.setattr("firstsight.evaluation.calibration.MOST_IDENTITIES", 40)
+    x_ND, found = random_people(120), set()
+    for alone in range(12):
+        groups = ["alone" if i == alone else "other" for i in range(120)]
+        found.add(tuple({rate.group for rate in calibrate(x_ND, torch.arange(120), groups=groups).groups}))
+    assert found == {("other",), ("alone", "other")} or found == {("other",), ("other", "alone")}
 
 
 def test_pictures_of_one_identity_may_be_of_two_groups() -> None:

@@ -138,6 +138,19 @@ def test_a_network_of_ones_own(folder: Path) -> None:
         load_model(folder, network=nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 10, 6)))
 
 
+def test_layers_that_share_their_weights_are_saved_and_loaded(tmp_path: Path) -> None:
+    def tied() -> nn.Module:
+        layer = nn.Linear(5, 5)
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 10, 5), layer, nn.ReLU(), layer)
+
+    config = replace(CONFIG_OF_TINY, network=Network(name=CUSTOM, channels=(), embedding_size=5))
+    saved = save_model(make_model(own_network(tied(), config), config, name="tied"), tmp_path / "tied")
+    loaded = load_model(tmp_path / "tied", network=tied())
+    assert loaded.identity == saved.identity
+    x_BCHW = torch.randn(2, 3, 12, 10)
+    assert torch.equal(loaded.network(x_BCHW), saved.network(x_BCHW))
+
+
 def test_an_unknown_network_is_refused() -> None:
     with pytest.raises(RecipeError, match="no network 'resnet'. Known: conv, mlp"):
         build_network(ModelConfig(network=Network(name="resnet"), preprocessing=Preprocessing(color="gray")))

@@ -177,12 +177,42 @@ def test_a_kiosk_may_undo_what_it_has_just_said_and_no_more(
     guarded.headers.update(bearer("kiosk"))
     now = guarded.post("/v1/checkins", files={"picture": noise(1)}).json()
     assert guarded.post(f"/v1/checkins/{now['id']}/undo").status_code == 200
-    decision = decide_identify([], Rule(0.1))
-    old = Ledger(recognizer.gallery).record("identify", decision, at=datetime.now(UTC) - timedelta(minutes=6))
-    late = guarded.post(f"/v1/checkins/{old.id}/undo")
+    assert guarded.post(f"/v1/checkins/{now['id']}/undo").status_code == 200, "said again"
+    waited = guarded.post("/v1/checkins", files={"picture": noise(1)}, data={"waited": "360"}).json()
+    late = guarded.post(f"/v1/checkins/{waited['id']}/undo")
     assert (late.status_code, late.json()["message"]) == (403, "It is too late to undo this here.")
     guarded.headers.update(bearer("enroll"))
-    assert guarded.post(f"/v1/checkins/{old.id}/undo").status_code == 200
+    assert guarded.post(f"/v1/checkins/{waited['id']}/undo").status_code == 200
+
+
+def test_a_kiosk_undoes_neither_what_another_said_nor_the_word_of_an_operator(
+    guarded: TestClient, bearer: Callable[[str], dict[str, str]]
+) -> None:
+    door, gate, operator = bearer("kiosk"), bearer("kiosk"), bearer("enroll")
+    guarded.headers.update(operator)
+    person = enroll(guarded, "ada", 1)["person"]["id"]
+    guarded.headers.update(door)
+    place = f"/v1/checkins/{guarded.post('/v1/checkins', files={'picture': noise(1)}).json()['id']}"
+    for nothing_of_it in (place, "/v1/checkins/99"):
+        answer = guarded.post(f"{nothing_of_it}/undo", headers=gate)
+        assert (answer.status_code, answer.json()["message"][:30]) == (403, "This was not checked in here, ")
+    corrected = guarded.post(f"{place}/correct", headers=operator, json={"person_id": person}).json()
+    answer = guarded.post(f"{place}/undo")
+    assert (answer.status_code, answer.json()["message"]) == (403, "An operator has said who it was.")
+    assert guarded.get(place, headers=operator).json() == corrected
+
+
+@pytest.mark.parametrize("number", ["true", '"1"', "1.0", "0"])
+def test_a_correction_names_a_person_by_a_whole_number(client: TestClient, number: str) -> None:
+    enroll(client, "ada", 1)
+    entry = check_in(client, 9).json()
+    answer = client.post(
+        f"/v1/checkins/{entry['id']}/correct",
+        content=f'{{"person_id": {number}}}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert client.get(f"/v1/checkins/{entry['id']}").json()["review"] is None
 
 
 def test_a_kiosk_is_told_who_was_recognized_and_not_who_else_is_near(

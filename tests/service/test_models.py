@@ -13,6 +13,8 @@ from firstsight.models.folder import load_model
 from firstsight.recognition.embed import embed_pictures
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
+from firstsight.service.app import create_app
+from firstsight.workflows.forget import forget
 
 
 def test_the_operating_point_is_that_of_decisions_now(client: TestClient, recognizer: Recognizer) -> None:
@@ -66,6 +68,15 @@ def test_a_model_that_was_never_measured_says_so(
     refused = client.post("/v1/identify", files={"picture": noise(1)})
     assert refused.status_code == 422
     assert "has no operating point" in refused.json()["message"]
+
+
+def test_a_threshold_given_by_hand_promises_nothing(recognizer: Recognizer) -> None:
+    by_hand = Recognizer(recognizer.model, recognizer.gallery, threshold=3.5)
+    with TestClient(create_app(by_hand, forget=forget), base_url="http://127.0.0.1:8000") as client:
+        enroll(client, "ada", 1)
+        (model,) = client.get("/v1/models").json()["models"]
+    assert (model["threshold"], model["bound"], model["promise"]) == (3.5, None, [])
+    assert model["now"] == "The threshold 3.500 was given by hand: nothing is promised about strangers."
 
 
 def test_shipped_models_say_what_another_threshold_would_cost() -> None:

@@ -135,6 +135,17 @@ def test_an_admin_makes_a_code_in_a_page_and_nobody_else(
     assert pair(guarded, made["code"]).status_code == 200
 
 
+def test_a_tablet_is_led_to_the_service_that_invited_it(
+    serve: Callable[..., TestClient], keys: Keys, bearer: Callable[[str], dict[str, str]]
+) -> None:
+    """Another service of the same user was started later, elsewhere: codes and keys are of both."""
+    client = serve("http://127.0.0.1:8000", keys=keys)
+    client.app.state.service.address = "https://10.0.0.2:8000"
+    with Codes(keys).looked_at("https://10.0.0.3:9000"):
+        made = client.post("/v1/pairing", headers=bearer("admin")).json()
+    assert made["address"] == f"https://10.0.0.2:8000/pair.html#{made['code']}"
+
+
 def test_who_comes_within_a_month_stays_signed_in(
     guarded: TestClient, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,16 +2,17 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from callers import noise
+from callers import enroll, noise
 from starlette.testclient import TestClient
 
 from firstsight import errors, service
 from firstsight.service import app, problems
+from firstsight.service.keys import Keys
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {"DataError", "RecipeError", "TrainingError"}
@@ -115,3 +116,47 @@ def test_a_field_that_cannot_be_used_is_named_with_what_to_send_instead(
 )
 def test_no_answer_leaves_it_at_no(client: TestClient, method: str, path: str) -> None:
     assert client.request(method, path).json()["hint"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/v1/identify", {"POST"}),
+        ("PUT", "/v1/people", {"GET", "POST"}),
+        ("DELETE", "/v1/checkins/1/undo", {"POST"}),
+        ("POST", "/healthz", {"GET", "HEAD"}),
+    ],
+)
+def test_what_another_method_can_is_said(client: TestClient, method: str, path: str, allow: set[str]) -> None:
+    csrf = client.get("/v1/session").json()["csrf"]
+    answer = client.request(method, path, headers={"X-CSRF-Token": csrf})
+    assert (answer.status_code, answer.json()["code"]) == (405, "method")
+    assert set(answer.headers["Allow"].split(", ")) == allow
+
+
+def test_a_monitor_may_ask_for_the_head_alone(client: TestClient) -> None:
+    for path in ("/healthz", "/readyz", "/", "/people.html"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"[" * 30_000, b"9" * 5_000, b"{"])
+def test_what_is_no_json_is_said(client: TestClient, body: bytes) -> None:
+    answer = client.post("/v1/checkins/1/correct", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["hint"]) == (422, "invalid", "Send JSON.")
+
+
+def test_clients_read_no_path_of_the_server(
+    guarded: TestClient, bearer: Callable[[str], dict[str, str]], keys: Keys
+) -> None:
+    headers = bearer("admin")
+    keys.path.write_text("{")
+    answer = guarded.get("/v1/people", headers=headers)
+    assert (answer.status_code, answer.json()["message"]) == (503, "keys.json is damaged.")
+    assert str(keys.path.parent) not in answer.text
+
+
+def test_a_name_that_cannot_be_is_nobodys(client: TestClient) -> None:
+    enroll(client, "ada", 1)
+    for text in ("\0", "ad\0", "\0ada"):
+        assert client.get("/v1/people", params={"search": text}).json()["people"] == []

@@ -116,6 +116,29 @@ def test_running_statistics_and_memories_are_plain_sums_whatever_the_batches(siz
         np.testing.assert_allclose(x_BI[i, 13:], np.stack([last, one_before, *slow], axis=1).ravel(), atol=1e-5)
 
 
+def test_memories_go_on_within_a_large_step() -> None:
+    x_BF, label_B = rows_and_classes(700)
+    target_BO = one_hot(label_B, 3)
+    whole, parts = Context(3, 3), Context(3, 3)
+    at_once = whole.inputs(x_BF, target_BO, np.arange(700))
+    in_parts = [parts.inputs(x_BF[i : i + 50], target_BO[i : i + 50], np.arange(50)) for i in range(0, 700, 50)]
+    np.testing.assert_allclose(at_once, np.concatenate(in_parts), atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [Learner(memory=1.0), Learner(temporal=False), Learner(memory=1.0, temporal=False)])
+def test_members_count_something_from_the_first_number_on(config: Learner) -> None:
+    rng = np.random.default_rng(0)
+    x_BF = rng.normal(size=(64, 2))
+    target_BO = (x_BF @ [[1.0], [-2.0]]).astype(np.float32)
+    learner = OnlineLearner(config, features=2, outputs=1, classes=False)
+    for i in range(0, 64, 8):
+        assert learner.member_weights.sum() == pytest.approx(1)
+        x_BI = learner.context.inputs(x_BF[i : i + 8], target_BO[i : i + 8], np.arange(8))
+        learner.learn(target_BO[i : i + 8], learner.forward(x_BI))
+    assert (learner.member_weights >= 0).all()
+    assert config.temporal or learner.member_weights[-1] == 0, "the no-change prediction is of the temporal model"
+
+
 def test_a_label_is_not_seen_before_it_is_known() -> None:
     """Rows that arrive before any of the labels of their batch see none of them."""
     x_BF, label_B = rows_and_classes(6)

@@ -55,6 +55,20 @@ def test_biases_and_scales_are_not_decayed(name: str) -> None:
     assert [decay[id(p)] for p in network.parameters()] == [0.5, 0.0, 0.0, 0.0]
 
 
+def test_momentum_of_nothing_is_plain_sgd() -> None:
+    ends = []
+    for config in (Optimizer(name="momentum", momentum=0.0), Optimizer(name="sgd")):
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 1)
+        optimizer = make_optimizer(layer, config)
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+        ends.append(layer.weight.detach())
+    assert torch.equal(*ends)
+
+
 def test_frozen_weights_are_left_out() -> None:
     network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     network[0].requires_grad_(False)

@@ -79,13 +79,16 @@ def test_ranges_and_choices() -> None:
     assert space_from_plain(space_to_plain(tuple(found.values()))) == tuple(found.values())
 
 
-@pytest.mark.parametrize("flags", [{}, ROWS, ROWS | {"hidden": ()}, {"select": "semihard", "learning_rate": 0.0}])
+@pytest.mark.parametrize("flags", [
+    {}, ROWS, ROWS | {"hidden": ()}, ROWS | {"batch_size": 4}, ROWS | {"batch_size": 512}, {"margin": 0.02},
+    {"margin": 1.5}, {"augment": 3.0}, {"select": "hard"}, {"select": "semihard", "learning_rate": 0.0},
+])  # fmt: skip
 def test_the_default_space_holds_the_recipe(flags: dict[str, Any]) -> None:
     recipe = with_flags(Recipe(), **flags)
     found = default_space(recipe)
     assert len(found) >= 3
     inside = at_recipe(found, recipe)
-    assert (inside is None) == (recipe.optimizer.learning_rate == 0)
+    assert (inside is None) == (recipe.optimizer.learning_rate == 0), "else it is tried first"
     if inside:
         assert recipe_at(found, recipe, lambda dimension: inside[dimension.flag]) == recipe
 

@@ -1,5 +1,7 @@
 """Tuning: a trial is a run, a study outlives whoever works on it, and luck is not sold as skill."""
 
+import contextlib
+import io
 import json
 import math
 from dataclasses import replace
@@ -12,6 +14,7 @@ from example_files import GROUPS, PLANE, groups, plane, write_table
 from pictures import write_identities
 from scipy import stats
 
+from firstsight.cli.console import print_json
 from firstsight.config import Recipe
 from firstsight.errors import FirstsightError, TrainingError, UserError
 from firstsight.evaluation.bounds import student_interval
@@ -272,12 +275,36 @@ def test_the_gain_over_other_seeds_is_that_of_runs(tuned: Tuned, recipe: Recipe,
         ("accuracy", [0.9, 0.92, 0.91], "The best recipe is better than the default: its accuracy gains +0.11"),
         ("accuracy", [0.7, 0.9, 0.83], "It may be luck: the accuracy of the best recipe gains +0.0100 (-0.24"),
         ("error", [0.9, 0.92, 0.91], "The best recipe is worse than the default, its trial was lucky"),
-        ("accuracy", [math.nan, 0.92, 0.91], "over 2 seeds that no trial saw"),
-        ("accuracy", [math.nan, math.nan, 0.91], "Too few runs came to their end to tell"),
+        ("accuracy", [math.nan, 0.92, 0.91], "of 3 seeds that no trial saw it diverges with 1, the default with 0."),
     ],
 )
 def test_luck_is_not_sold_as_skill(objective: str, best: list[float], said: str) -> None:
     assert said in BySeed([1, 2, 3], np.full(3, 0.8), np.array(best), objective).in_words()
+
+
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [([math.nan, 0.8, 0.81], "gains +0.11"), ([math.nan, math.nan, 0.8], "Too few runs came to their end to tell")],
+)
+def test_seeds_with_which_the_default_diverges_are_no_gain(default: list[float], said: str) -> None:
+    found = BySeed([1, 2, 3], np.array(default), np.array([0.9, 0.92, 0.91]), "accuracy")
+    assert said in found.in_words()
+    assert json.loads(as_json(found.to_json()))["default_by_seed"][0] is None
+
+
+def as_json(plain: dict[str, Any]) -> str:
+    """As `--json` prints it; JSON has no NaN."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        print_json(plain)
+    assert "NaN" not in printed.getvalue()
+    return printed.getvalue()
+
+
+def test_torchrun_is_refused(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"^Trials do not run under torchrun\. Type firstsight tune … --workers N"):
+        tune(recipe, out=tmp_path / "study", trials=1)
 
 
 def test_a_seed_that_diverges_is_said(tuned: Tuned, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
 from firstsight.errors import UserError
 from firstsight.places import data_folder
-from firstsight.service.addresses import in_address, lan_addresses, local_name
+from firstsight.service.addresses import in_address, is_loopback, lan_addresses, local_name
 from firstsight.service.certificates import Certificate, given_certificate, own_certificate
 from firstsight.service.pairing import MINUTES, Codes, Invitation
 
@@ -44,7 +44,9 @@ def show_address(address: str) -> str:
 def show_addresses(address: str, host: str, certificate: Callable[[], Certificate]) -> str:
     """Print where else to go, and how to know that it is this service; the first address again."""
     held, port = certificate(), urlsplit(address).port
-    hosts = [*_addresses(host), local_name()] if _is_address(host) else [host]
+    hosts = [host]
+    if _is_address(host):
+        hosts = [*_addresses(host), *([] if is_loopback(host) else [local_name()])]
     if held.authority is None:
         named = [name for name in held.names if not name.startswith("*")]
         hosts = named or hosts

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from firstsight.service.running import Listening
 
 serve = App(name="serve")
+MOST_DEBOUNCED = 1440  # minutes: a day
 keys = App(name="keys", help="Who may ask this machine's service.\n\nExample: firstsight serve keys list")
 serve.command(keys)
 
@@ -47,6 +48,8 @@ def start(
     Example: firstsight serve --model glyphs
     """
     _need_extra()
+    if not 0 <= debounce <= MOST_DEBOUNCED:
+        raise UserError(f"--debounce {debounce:g} is no time.", hint=f"Give minutes, from 0 to {MOST_DEBOUNCED}.")
     from firstsight.service.addresses import EVERYWHERE
     from firstsight.service.running import listen
 
@@ -92,6 +95,7 @@ def _serve(
     def ready(address: str) -> None:
         torch.set_num_threads(1)  # as many pictures at once as there are cores, each on one
         shown = show_addresses(address, listening.host, secure) if secure else show_address(address)
+        app.state.service.address = shown
         if held:
             codes = Codes(held)
             running.enter_context(codes.looked_at(shown))

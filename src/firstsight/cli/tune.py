@@ -121,6 +121,7 @@ def _tune(recipe: Path | None, given: dict[str, Any], folder: Path, json: bool, 
 
 def _show(found: "Tuned", next_: str) -> None:
     from firstsight.workflows.tune import to_plain_value
+    from firstsight.workflows.tune_report import cell
 
     plan = found.plan
     if found.best is None:
@@ -128,7 +129,7 @@ def _show(found: "Tuned", next_: str) -> None:
         _show_reasons(plan)
         return
     recipes = (plan.recipe, found.best)
-    rows = [(d.flag, *(_cell(to_plain_value(recipe, d.flag)) for recipe in recipes)) for d in plan.space]
+    rows = [(d.flag, *(cell(to_plain_value(recipe, d.flag)) for recipe in recipes)) for d in plan.space]
     print_table(("", "recipe", "best"), rows, title=f"Trial {found.best_number}: {plan.objective} {found.value:.4f}")
     started = "" if found.default is None else f" The recipe as it was: {plan.objective} {found.default:.4f}."
     console.print(f"{found.complete} trials complete, {found.pruned} pruned.{started}", markup=False)
@@ -143,12 +144,6 @@ def _show_reasons(plan: "Plan") -> None:
 
     for number, reason in reasons(open_study(plan.url, plan.name, seed=0))[:FEW]:
         console.print(f"trial {number}: {reason}", markup=False)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _plan(given: dict[str, Any], folder: Path, storage: str | None, objective: str | None) -> "Plan":

@@ -182,7 +182,7 @@ def _binned(distances: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _steps(strangers: Strangers, target: float) -> tuple[Step, ...]:
-    """Thresholds for galleries of growing size, up to the largest for which the target can be kept.
+    """Thresholds for galleries of growing size, up to the largest for which one keeps the target.
 
     The rate of a gallery larger than half of the identities is at most that of such a half, times how much larger it
     is: the template that lets a stranger in is among a random part of them with the probability that is its share.
@@ -191,13 +191,15 @@ def _steps(strangers: Strangers, target: float) -> tuple[Step, ...]:
     largest = max(1, trials)
     others = strangers.distance_SR.shape[1]
     distance_M, rank_M = _nearest(strangers.distance_SR, target)
-    steps = []
+    steps: list[Step] = []
     for size in _sizes(largest, target / mean_upper_bound(0.0, trials)):
         parts = max(1.0, size / largest)
         allowed = largest_mean(min(target / parts * (1 + 1e-9), 1 - 1e-12), trials) or 0.0
         rate_M = np.cumsum(rank_weights(others, min(size, largest))[rank_M]) / len(strangers.distance_SR)
         beyond = int(np.searchsorted(rate_M, allowed + 1e-12, side="right"))
         threshold = _just_below(distance_M[beyond]) if beyond < len(distance_M) else FARTHEST
+        if steps and threshold == NOTHING:
+            break  # nobody would be recognized: the threshold before it stays, and its bound says what it costs
         passed = int(np.searchsorted(distance_M, threshold, side="right"))
         rate = float(rate_M[passed - 1]) if passed else 0.0
         steps.append(Step(size=size, threshold=threshold, bound=min(1.0, parts * mean_upper_bound(rate, trials))))
@@ -240,7 +242,7 @@ def _group_rates(
             continue
         trials = strangers.identities // 2
         for size in sorted({1, half}):
-            threshold = next(step.threshold for step in steps if size <= step.size)
+            threshold = next((step for step in steps if size <= step.size), steps[-1]).threshold
             rate = strangers.rate(threshold, size)
             interval = mean_interval(rate, trials)
             found.append(

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from firstsight.data.cache import Skipped
 from firstsight.errors import UserError
-from firstsight.evaluation.bounds import Interval, cluster_bootstrap, percentile_interval
+from firstsight.evaluation.bounds import Interval, cluster_bootstrap, percentile_interval, widened_where_few_differ
 from firstsight.evaluation.embedded import far_name, with_interval
 from firstsight.evaluation.episodes import EpisodesEvaluation
 from firstsight.evaluation.folds import PairsEvaluation
@@ -96,12 +97,21 @@ def _of_recognition(one: Comparable, other: Comparable) -> dict[str, Interval]:
         queries_N = np.isfinite(scores_N3).all(1)
         labels_Q, once_Q = one.labels.numpy()[queries_N], np.ones(queries_N.sum(), np.int64)
         columns = zip(("accuracy", "r_precision", "map_at_r"), scores_N3[queries_N].T, strict=True)
-        return {key: cluster_bootstrap(score_Q, once_Q, labels_Q) for key, score_Q in columns}
+        return {key: _of_clusters(score_Q, once_Q, labels_Q) for key, score_Q in columns}
     assert isinstance(one, Evaluation | EpisodesEvaluation)
     assert isinstance(other, Evaluation | EpisodesEvaluation)
     clusters_N, unit = (one.clusters, one.unit) if isinstance(one, EpisodesEvaluation) else (one.labels, "identities")
     gained_N = one.one_shot.recognized - other.one_shot.recognized
-    return {"accuracy": cluster_bootstrap(gained_N, one.one_shot.probed, clusters_N.numpy(), unit=unit)}
+    return {"accuracy": _of_clusters(gained_N, one.one_shot.probed, clusters_N.numpy(), unit=unit)}
+
+
+def _of_clusters(
+    gained_N: NDArray[np.number], tried_N: NDArray[np.integer], cluster_N: NDArray[np.integer], unit: str = "identities"
+) -> Interval:
+    _, index_N = np.unique(cluster_N, return_inverse=True)
+    gained_I, tried_I = (np.bincount(index_N, weights=each_N) for each_N in (gained_N, tried_N))
+    gain_I = gained_I[tried_I > 0] / tried_I[tried_I > 0]
+    return widened_where_few_differ(cluster_bootstrap(gained_N, tried_N, cluster_N, unit=unit), gain_I)
 
 
 def _of_folds(one: PairsEvaluation, other: PairsEvaluation) -> dict[str, Interval]:
@@ -110,7 +120,8 @@ def _of_folds(one: PairsEvaluation, other: PairsEvaluation) -> dict[str, Interva
     gained_P = (one.folded.correct.long() - other.folded.correct.long()).numpy()
     weights = resampled_pairs(one.verification.pairs, torch.arange(len(gained_P)), draws=1000)
     share_R = np.array([weight_P @ gained_P / weight_P.sum() for weight_P in weights if weight_P.any()])
-    return {"accuracy": percentile_interval(one.folded.accuracy - other.folded.accuracy, share_R)}
+    interval = percentile_interval(one.folded.accuracy - other.folded.accuracy, share_R)
+    return {"accuracy": widened_where_few_differ(interval, gained_P.astype(float))}
 
 
 def _of_verification(one: Comparable, other: Comparable) -> dict[str, Interval]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from firstsight.evaluation.bounds import trials_needed
-from firstsight.evaluation.calibration import MOST_IDENTITIES, ROUND_TARGETS
+from firstsight.evaluation.calibration import MOST_IDENTITIES, NOTHING, ROUND_TARGETS
 from firstsight.evaluation.report import Table
 from firstsight.evaluation.sections import percent
 from firstsight.model_config import GroupRate, OperatingPoint
@@ -41,7 +41,9 @@ def promise(point: OperatingPoint) -> str:
 def promise_lines(point: OperatingPoint) -> Iterator[str]:
     """The promise, its thresholds, and what would tighten it: a sentence a line."""
     yield promise(point)
-    if point.steps:
+    if point.steps and point.steps[0].threshold == NOTHING:
+        yield "Strangers are as near as can be to others: no threshold keeps the target, so nobody is recognized."
+    elif point.steps:
         first, last = point.steps[0], point.steps[-1]
         yield (
             f"Two pictures are the same up to a squared distance of {first.threshold:.3f}; the threshold falls as the "
@@ -62,6 +64,8 @@ def promise_lines(point: OperatingPoint) -> Iterator[str]:
 def at_size(point: OperatingPoint, templates: int) -> str:
     """What holds for a gallery as it is now."""
     step = point.at(templates)
+    if step.threshold == NOTHING:
+        return f"With {templates:,} templates enrolled, identify knows nobody: no threshold keeps the target."
     kept = step.bound <= point.target * (1 + 1e-9)
     said = f"With {templates:,} templates enrolled, identify takes the threshold {step.threshold:.3f}"
     if kept:
@@ -70,6 +74,16 @@ def at_size(point: OperatingPoint, templates: int) -> str:
         f"{said}, at which up to {percent(step.bound)} of strangers may be let in: more than the target, as the "
         "gallery is too large for the evidence. Bring more identities."
     )
+
+
+def by_hand(threshold: float) -> str:
+    """What holds where somebody gave the threshold.
+
+    Example:
+        >>> by_hand(1.1)
+        'The threshold 1.100 was given by hand: nothing is promised about strangers.'
+    """
+    return f"The threshold {threshold:.3f} was given by hand: nothing is promised about strangers."
 
 
 def group_table(point: OperatingPoint) -> Table:

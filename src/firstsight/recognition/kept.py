@@ -16,7 +16,8 @@ from firstsight.recognition.schema import copies, ledger_state, probes, template
 class Kept:
     """Of those who are enrolled, and of those who are seen. Nothing in it tells who or how many they are.
 
-    pictures: whether a picture is kept of anybody who is enrolled.
+    pictures: whether a picture is kept of anybody who is enrolled; where nobody is, whether one would be: it would,
+        unless whoever enrolls leaves it out.
     encrypted: whether templates and pictures are sealed with a key.
     retention_days: how long decisions are kept; 0: without end.
     probes_until: when the last picture of a decision is erased (UTC); None: none is kept.
@@ -32,7 +33,7 @@ class Kept:
 
 def what_is_kept(gallery: Gallery) -> Kept:
     """What `gallery` keeps now."""
-    pictures = sa.select(sa.exists().where(templates.c.picture.is_not(None)))
+    pictures = sa.select(sa.exists().where(templates.c.picture.is_not(None)) | ~sa.exists().where(templates.c.id > 0))
     latest = sa.select(sa.func.max(probes.c.erase_at)).where(probes.c.erase_at > naive(datetime.now(UTC)))
     with gallery.storage.reading() as connection:
         until: Any = connection.scalar(latest)

@@ -9,8 +9,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from firstsight.recognition.gallery import Gallery
 from firstsight.recognition.recognizer import Recognizer
@@ -96,5 +99,18 @@ def create_app(
     answer_problems(app, gallery.where)
     for module in _ROUTERS:
         app.include_router(module.router)
-    app.mount("/", StaticFiles(directory=PAGES, html=True, check_dir=False), name="pages")
+    app.mount("/", Pages(directory=PAGES, html=True, check_dir=False), name="pages")
     return app
+
+
+class Pages(StaticFiles):
+    """What no route takes. A route of this path that takes another method is told of: all paths lead here as well."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        methods: set[str] = set()
+        for route in (route for module in _ROUTERS for route in module.router.routes):
+            if isinstance(route, Route) and route.matches(scope)[0] == Match.PARTIAL:
+                methods |= route.methods or set()
+        if methods:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
+        await super().__call__(scope, receive, send)

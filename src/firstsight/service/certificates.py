@@ -89,7 +89,8 @@ def given_certificate(chain: Path, key: Path) -> Certificate:
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{chain} and {key} cannot be used: {reason}.", hint="Check the paths.") from error
+        hint = "Check the paths." if isinstance(error, OSError) else f"Take it off: openssl pkey -in {key} -out NEW"
+        raise UserError(f"{chain} and {key} cannot be used: {reason}.", hint=hint) from error
     if certificate.not_valid_after_utc < datetime.now(UTC):
         raise UserError(f"{chain} ended on {certificate.not_valid_after_utc:%Y-%m-%d}.", hint="Renew it.")
     return _described(certificate, chain, key)

@@ -21,13 +21,11 @@ from firstsight.service.access import Caller, needs
 from firstsight.service.decisions import shown
 from firstsight.service.forms import Upload, described, upload
 from firstsight.service.problems import Problem
-from firstsight.service.state import Service, service_of
+from firstsight.service.state import UNDO_MINUTES, Service, service_of
 
 router = APIRouter(prefix="/v1/checkins", tags=["check-ins"])
 Number = Annotated[int, Path(ge=1, le=2**53)]
 Operator = Depends(needs("enroll"))
-UNDO_MINUTES = 5
-"""So long a kiosk may take back what it has just said."""
 _EVIDENCE = (
     "distance",
     "nearest",
@@ -60,6 +58,7 @@ async def check_in_(
     new = entry.at == at
     if new:
         service.metrics.decisions.labels("check-in", entry.decision.decision).inc()
+    service.told.note(caller.id, entry.id)
     response.status_code = 201 if new else 200
     repeated = not new and (idempotency_key is None or entry.request_id != idempotency_key)
     return _shown_to(caller, service.recognizer.gallery, entry) | {"repeated": repeated}
@@ -168,11 +167,11 @@ def confirm(request: Request, number: Number) -> dict[str, Any]:
 
 @router.post("/{number}/undo", response_model=schemas.Entry)
 def undo(request: Request, number: Number, caller: Annotated[Caller, Depends(needs("kiosk"))]) -> dict[str, Any]:
-    """'Not me': it was nobody who is enrolled. A kiosk may say so within 5 minutes."""
+    """'Not me': it was nobody who is enrolled. A kiosk may say so of what it was told, within 5 minutes, unless an
+    operator has said who it was."""
     service = service_of(request)
-    held = service.ledger.entry(number)
-    if caller.role == "kiosk" and datetime.now(UTC) - held.at > timedelta(minutes=UNDO_MINUTES):
-        raise Problem(403, "forbidden", "It is too late to undo this here.", hint="Ask an operator to correct it.")
+    if caller.role == "kiosk":
+        _refuse_kiosk(service, caller, number)
     return _shown_to(caller, service.recognizer.gallery, service.ledger.correct(number, None))
 
 
@@ -183,6 +182,18 @@ def correct(request: Request, number: Number, who: sent.Correction) -> dict[str,
     gallery = service.recognizer.gallery
     name = None if who.person_id is None else listing.find_person(gallery, who.person_id).name
     return _shown(gallery, service.ledger.correct(number, name))
+
+
+def _refuse_kiosk(service: Service, caller: Caller, number: int) -> None:
+    """Refuse what is not a kiosk's to undo; of an entry that it was not told of it learns nothing."""
+    ask = "Ask an operator to correct it."
+    if not service.told.knows(caller.id, number):
+        raise Problem(403, "forbidden", "This was not checked in here, or it is too late to undo it.", hint=ask)
+    held = service.ledger.entry(number)
+    if datetime.now(UTC) - held.at > timedelta(minutes=UNDO_MINUTES):
+        raise Problem(403, "forbidden", "It is too late to undo this here.", hint=ask)
+    if held.review and held.review.decision == "match":
+        raise Problem(403, "forbidden", "An operator has said who it was.", hint=ask)
 
 
 def _check_in(service: Service, form: Upload[sent.CheckInForm], request_id: str | None, at: datetime) -> Entry:

@@ -9,12 +9,14 @@ from firstsight.service.state import service_of
 router = APIRouter(tags=["running"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_model=schemas.Status)
 async def healthz() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", response_model=schemas.Status)
 async def readyz(request: Request) -> dict[str, str]:
     """The gallery can be read and searched; else 503."""

@@ -25,7 +25,7 @@ def invite(request: Request) -> dict[str, Any]:
         raise Problem(409, "no-keys", "This service asks for no keys.", hint="Start it with --lan.")
     codes = Codes(keys)
     made = codes.make()
-    announced = codes.address if is_loopback(request.url.hostname or "") else None
+    announced = service_of(request).address if is_loopback(request.url.hostname or "") else None
     where = made.at(announced or str(request.base_url).rstrip("/"))
     return {
         "code": made.code,

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from firstsight.errors import GalleryError
-from firstsight.evaluation.promise import at_size, promise_lines
+from firstsight.evaluation.promise import at_size, by_hand, promise_lines
 from firstsight.model_config import OperatingPoint
 from firstsight.recognition.decision import Rule
 from firstsight.recognition.recognizer import Recognizer
@@ -30,6 +30,7 @@ def _described(recognizer: Recognizer) -> dict[str, Any]:
     templates = gallery.count_templates()
     rule = _rule(recognizer, templates)
     preprocessing = config.preprocessing
+    promised = point if rule and rule.bound is not None else None
     return {
         "name": recognizer.model.name,
         "identity": config.identity,
@@ -40,8 +41,8 @@ def _described(recognizer: Recognizer) -> dict[str, Any]:
         "threshold": rule.threshold if rule else None,
         "bound": rule.bound if rule else None,
         "spread": point.spread if point else None,
-        "promise": list(promise_lines(point)) if point else [],
-        "now": at_size(point, templates) if point and templates else None,
+        "promise": list(promise_lines(promised)) if promised else [],
+        "now": _now(rule, promised, templates),
         "calibration": _calibration(point) if point else None,
         "curves": curves_of(recognizer),
     }
@@ -52,6 +53,12 @@ def _rule(recognizer: Recognizer, templates: int) -> Rule | None:
         return recognizer.rule(templates)
     except GalleryError:  # never measured
         return None
+
+
+def _now(rule: Rule | None, promised: OperatingPoint | None, templates: int) -> str | None:
+    if promised:
+        return at_size(promised, templates) if templates else None
+    return by_hand(rule.threshold) if rule else None
 
 
 def _calibration(point: OperatingPoint) -> dict[str, Any]:

@@ -59,6 +59,8 @@ _STATUS: dict[type[FirstsightError], int] = {
     UserError: 422,
     StorageError: 503,
 }
+_FOLDERS = re.compile(r"(?<![\w/.])/(?:[^\s/:]+/)+")
+"""What leads to a file: clients need no path of it."""
 _CODES = {400: "not-a-form", 404: "not-found", 405: "method", 408: "too-slow", 413: "too-large"}
 _WHAT_THERE_IS = "See /v1/openapi.json for what there is."
 _SAID = {
@@ -109,7 +111,9 @@ def answer_problems(app: FastAPI, where: str) -> None:
         return respond(_invalid(error), where)
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400 and request.headers.get("content-type", "").startswith("application/json"):
+            return respond(Problem(422, "invalid", "The body is no JSON that can be read.", hint="Send JSON."), where)
         return respond(problem_of(error.status_code, str(error.detail), dict(error.headers or {})), where)
 
     @app.exception_handler(ClientDisconnect)
@@ -131,10 +135,13 @@ def respond(error: FirstsightError, where: str = "the gallery") -> JSONResponse:
     status = error.status if isinstance(error, Problem) else _status(error)
     if status == 503:
         headers.setdefault("Retry-After", "1")
+    message, hint = (said.replace(where, "the gallery") for said in (error.message, _hint(error)))
+    if isinstance(error, StorageError):
+        message, hint = (_FOLDERS.sub("", said) for said in (message, hint))
     body = {
         "code": error.code if isinstance(error, Problem) else code_of(error),
-        "message": error.message.replace(where, "the gallery"),
-        "hint": _hint(error).replace(where, "the gallery"),
+        "message": message,
+        "hint": hint,
         "verdict": error.verdict.to_json() if isinstance(error, PictureRefused) and error.verdict else None,
         "boxes": error.boxes if isinstance(error, PictureUnfit) else (),
         "person_id": error.person_id if isinstance(error, Problem) else None,
@@ -148,6 +155,8 @@ def _status(error: FirstsightError) -> int:
 
 def _hint(error: FirstsightError) -> str:
     """In the words of this API, where the command line's do not fit."""
+    if isinstance(error, PictureUnfit) and error.answer == "several faces":
+        return "Send a picture that shows one face."
     if isinstance(error, PictureRefused):
         doubts = [doubt.kind for doubt in error.verdict.doubts] if error.verdict else []
         if doubts == ["look-alike"]:

@@ -113,7 +113,8 @@ def _not_to_be_had(host: str, port: int, error: OSError | OverflowError) -> User
     if number == errno.EADDRINUSE:
         another = port + 1 if port < 65535 else 8000
         return UserError(f"Port {port} of {host} is in use.", hint=f"Name another: --port {another}")
-    reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]  # Python says where twice
+    said = getattr(error, "strerror", None) or str(error)
+    reason = said.partition(" (while")[0].rstrip(".")  # Python says where twice
     nameless = any(isinstance(each, socket.gaierror) for each in (error, error.__context__))  # Python wraps it
     elsewhere = nameless or number == errno.EADDRNOTAVAIL  # no such name, or no address of this machine
     return UserError(

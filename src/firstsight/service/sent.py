@@ -60,4 +60,4 @@ class Pair(Form):
 class Correction(Form):
     model_config = ConfigDict(json_schema_extra={"example": {"person_id": 2}})
 
-    person_id: int | None = Field(ge=1, le=2**53, description="Who it was; null: nobody who is enrolled.")
+    person_id: int | None = Field(strict=True, ge=1, le=2**53, description="Who it was; null: nobody who is enrolled.")

@@ -97,12 +97,26 @@ def read_space(path: str | Path, recipe: Recipe) -> Space:
 
 
 def default_space(recipe: Recipe) -> Space:
-    """η, m or P and K, the epochs, the width, and for triplets margin and selection: around what the recipe says."""
+    """η, m or P and K, the epochs, the width, and for triplets margin and selection: around what the recipe says,
+    and with it."""
     known = by_flag()
     table = {flag: True for flag in DEFAULTS if known[flag].idle(recipe) is None and known[flag].of(recipe) != ()}
     if recipe.network.name == "mlp" or not recipe.training.augment:  # rows, or pictures that are taken as they are
         table.pop("augment", None)
-    return space_from(table, recipe, where="the default search")
+    found = space_from(table, recipe, where="the default search")
+    return tuple(_holding(dimension, known[dimension.flag].of(recipe)) for dimension in found)
+
+
+def _holding(dimension: Dimension, value: Any) -> Dimension:
+    """The dimension, made wide enough for the recipe's own value, which is tried first; not for what no range has: a
+    rate of 0, or a batch of all."""
+    if dimension.holds(value):
+        return dimension
+    if isinstance(dimension, Choices):
+        return dataclasses.replace(dimension, values=(*dimension.values, value))
+    if not isinstance(value, int | float) or (dimension.log and value <= 0):
+        return dimension
+    return dataclasses.replace(dimension, low=min(dimension.low, value), high=max(dimension.high, value))
 
 
 def space_from(table: Any, recipe: Recipe, *, where: str) -> Space:

@@ -78,9 +78,9 @@ def tune(
 ) -> Tuned:
     """Search for better settings of a recipe, and write the best ones as `best.toml`, ready to train.
 
-    The first trial is the recipe as it is. Trials share its seed, so that they learn from and are measured on the same
-    data. Where a study is there already, it goes on; on several machines that name the same `storage` and the same last
-    part of `out`, they work on one study.
+    The first trial is the recipe as it is, unless the space leaves that out. Trials share its seed, so that they learn
+    from and are measured on the same data. Where a study is there already, it goes on; on several machines that
+    name the same `storage` and the same last part of `out`, they work on one study.
 
     Args:
         recipe: a `Recipe`, or the path of one with a table `[search]`.

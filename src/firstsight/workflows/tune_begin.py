@@ -30,7 +30,8 @@ FORMAT = 1
 
 
 def begin(plan: Plan, folder: Path, on_progress: OnProgress) -> Plan:
-    """Begin a study, once what cannot work has been refused, with the recipe's own values as its first trial."""
+    """Begin a study, once what cannot work has been refused, with the recipe's own values as its first trial
+    where the space holds them."""
     refuse_without_effect(plan.recipe)
     plan = dataclasses.replace(plan, objective=_possible(plan, on_progress))
     try:

@@ -106,8 +106,8 @@ def _best_table(tuned: Tuned) -> Table:
     rows = [
         [
             dimension.flag,
-            _cell(to_plain_value(tuned.plan.recipe, dimension.flag)),
-            _cell(to_plain_value(tuned.best, dimension.flag)),
+            cell(to_plain_value(tuned.plan.recipe, dimension.flag)),
+            cell(to_plain_value(tuned.best, dimension.flag)),
             dimension.in_words(),
         ]
         for dimension in tuned.plan.space
@@ -121,7 +121,7 @@ def _trial_table(study: Study, plan: Plan) -> Table:
         [
             str(trial.number),
             f"{trial.value:.4f}",
-            *(_cell(trial.params.get(dimension.flag, "–")) for dimension in plan.space),
+            *(cell(trial.params.get(dimension.flag, "–")) for dimension in plan.space),
             f"{_seconds(trial):.1f} s",
         ]
         for trial in complete(study)[:MOST_SHOWN]
@@ -244,7 +244,8 @@ def _seconds(trial: FrozenTrial) -> float:
     return trial.duration.total_seconds() if trial.duration else math.nan
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value of a setting for the eye."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -69,6 +69,7 @@ async function checkIn(direction) {
       answer(refusedView(error), "refused_said");
     }
   } finally {
+    stage.used(); // or whoever touches next would be taken for the one in it
     setBusy(false);
   }
 }

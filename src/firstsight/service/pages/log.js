@@ -40,8 +40,10 @@ async function filter() {
 }
 
 async function refresh() {
+  const mine = ++round; // an answer to what was asked before is not shown any more
   try {
     const wanted = await filter();
+    if (mine !== round) return;
     show($("#export"), wanted !== null);
     $("#export").href = withQuery("/v1/checkins/export", wanted ?? {});
     $("#person").setAttribute("aria-invalid", String(!wanted));

@@ -34,6 +34,11 @@ export class Stage {
     this.freeze(picture, []);
   }
 
+  // The picture that was chosen has been judged: the next one is the camera's again, or is chosen anew.
+  used() {
+    this.#picture = null;
+  }
+
   // What is to be judged now.
   async take() {
     return this.#picture ?? snap($("#video"));
