@@ -94,7 +94,7 @@ def test_the_report_of_a_day_says_first_in_and_last_out(seen, open_page, screens
 def test_an_answer_that_comes_late_is_not_shown_under_another_filter(seen, open_page):
     page = open_page(seen.address + "/log.html")
     held = []
-    page.route("**/v1/checkins?*", held.append)
+    page.route("**/v1/checkins?*", lambda route: held.append(route))
     with page.expect_request("**/v1/checkins?*"):
         page.locator("#day").dispatch_event("change")
     page.locator("#person").fill("nobody of this name")

@@ -122,8 +122,9 @@ def test_auto_keeps_the_tighter_promise_that_is_there(type: Type, others: Path, 
     answer = type(*words)
     assert answer.code == 2
     assert (
-        "14 identities support 1 stranger in 2, and 1 stranger in 20 is promised already, from 254 identities: that is "
-        "kept. Bring 118; or take the looser promise, from people like yours, with --fpir 0.5; "
+        "14 identities support 1 stranger in 2, and 1 stranger in 20 is promised already, from 254 identities of "
+        "Omniglot, alphabets held out: that is kept. Bring 118; or take the looser promise, from people like yours, "
+        "with --fpir 0.5; "
     ) in flat(answer.err)
     asked = only(type(*words, "--fpir", "0.5", "--json").out)
     assert (asked["target"], asked["model"]) == (0.5, "glyphs")

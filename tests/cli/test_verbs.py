@@ -264,10 +264,14 @@ def test_enroll_identify_verify_forget(type: Type, trained: Path, photos: Path, 
         answer = type("enroll", name, photos / name / "0.png", "--model", trained, *gallery)
         assert (answer.code, answer.err) == (0, "")
         assert f"{name} is enrolled" in answer.out
+    assert "(2 identities in " in answer.out
     known = type("identify", photos / "p1" / "0.png", *gallery, "--json")
     found = only(known.out)
     assert (known.code, found["decision"], found["name"]) == (0, "match", "p1"), "the gallery remembers its model"
     assert found["distance"] <= found["threshold"]
+    mixed = type("identify", photos / "p1" / "0.png", "nowhere.png", photos / "p0" / "0.png", *gallery)
+    assert (mixed.code, mixed.out.count("\n")) == (2, 2), "one that is missing keeps no other from its answer"
+    assert "nowhere.png does not exist" in mixed.err
     unknown = type("identify", photos / "p1" / "1.png", *gallery, "--threshold", 0, "--json")
     assert (unknown.code, only(unknown.out)["decision"], only(unknown.out)["name"]) == (3, "unknown", None)
     yes = type("verify", "p0", photos / "p0" / "0.png", *gallery)

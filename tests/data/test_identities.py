@@ -360,7 +360,8 @@ def test_requirements_are_said() -> None:
     require_identities(set_of([2, 1]), 1, with_pictures=2)
     with pytest.raises(DataError, match=r"people has only 1 identity, and 2 are needed. Put the pictures of each"):
         require_identities(set_of([9]), 2)
-    with pytest.raises(DataError, match=r"people has 0 identities with 2 pictures or more, and 1 are needed."):
+    said = r"people has 0 identities with 2 pictures or more, and 1 is needed\. Put 2 pictures or more of each identity"
+    with pytest.raises(DataError, match=said):
         require_identities(set_of([1, 1]), 1, with_pictures=2)
 
 
@@ -423,7 +424,7 @@ def test_groups_that_cannot_be_held_out(tmp_path: Path, groups: list[str], said:
 
 def test_names_without_groups(tmp_path: Path) -> None:
     pictures = open_pictures(write_folder(tmp_path / "flat", {"a/1.png": b"", "b/1.png": b""}))
-    with pytest.raises(DataError, match="has no group Latin. Groups: none: identities are named GROUP/NAME."):
+    with pytest.raises(DataError, match="has no group Latin. It has none: put the identities of a group"):
         split_by_group(pictures, ["Latin"])
 
 

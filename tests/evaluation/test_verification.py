@@ -98,8 +98,8 @@ def test_without_a_pair_of_one_identity_there_is_nothing_to_verify() -> None:
 
 
 def test_resampled_identities_weigh_pairs_as_scikit_learn_weighs_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    x_ND, labels_N = clusters(4, 6, spread=1.5)
-    weight_I = np.array([2.0, 0.0, 1.0, 1.0])
+    x_ND, labels_N = clusters(6, 6, spread=1.5)
+    weight_I = np.array([2.0, 0.0, 1.0, 1.0, 1.0, 1.0])
     monkeypatch.setattr(module, "resampled_identities", lambda identities, draws: [weight_I])
     result = verification(x_ND, labels_N, fars=())
     pairs = result.pairs
@@ -128,6 +128,17 @@ def test_intervals_hold_their_figures_and_repeat_themselves() -> None:
     assert one.auc_interval.low < one.auc < one.auc_interval.high < 1
     assert one.eer_interval.low < one.eer < one.eer_interval.high
     assert one.val_at_far == other.val_at_far
+
+
+@pytest.mark.parametrize("identities", [2, 5, 6])
+def test_few_identities_are_not_sold_as_certainty(identities: int) -> None:
+    """Two that are drawn again are the same two, or one of them twice."""
+    found = verification(*clusters(identities, 8, spread=0.8))
+    for interval in (found.auc_interval, found.average_precision_interval, found.eer_interval):
+        if identities < 6:
+            assert (interval.low, interval.high, interval.method) == (0, 1, f"{identities} identities tell nothing")
+        else:
+            assert 0 < interval.high - interval.low < 1
 
 
 def test_the_histogram_counts_every_pair() -> None:

@@ -95,6 +95,13 @@ def test_the_journal_of_a_restore_that_was_killed_at_its_end_is_erased(
     assert is_there(tmp_path, 3)
 
 
+def test_a_backup_that_is_used_as_a_gallery_is_no_copy_of_itself(tmp_path: Path, path: Path) -> None:
+    backup(path, tmp_path / "b.sqlite")
+    backup(tmp_path / "b.sqlite", tmp_path / "c.sqlite")
+    with Gallery(tmp_path / "b.sqlite") as opened:
+        assert [Path(copy.path).name for copy in opened.forget(NAME).copies] == ["c.sqlite"]
+
+
 def test_a_gallery_in_memory_claims_no_files() -> None:
     with Gallery("sqlite://") as gallery:
         gallery.bind_model(pixel_model("tiny"))

@@ -56,10 +56,11 @@ def cluster(
 
 def _show(found: "Clustered") -> None:
     figures = found.to_json()
+    what = "faces" if any(item.box for item in found.items) else "pictures"
     rows = [
-        ("faces", f"{figures['faces']:,}"),
+        (what, f"{figures['faces']:,}"),
         ("clusters of several", f"{figures['clusters']:,}"),
-        ("faces alone", f"{figures['alone']:,}"),
+        (f"{what} alone", f"{figures['alone']:,}"),
         ("largest cluster", f"{figures['largest']:,}"),
         ("threshold (squared distance)", f"{found.threshold:.3f}"),
     ]

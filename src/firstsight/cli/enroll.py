@@ -56,7 +56,8 @@ def enroll(
             return 0
         _warn(picture, verdict)
         done = "has one picture more" if add else "is enrolled"
-        console.print(f"{name} {done} ({size} in {recognizer.gallery.where}).", markup=False)
+        known = "identity" if size == 1 else "identities"
+        console.print(f"{name} {done} ({size} {known} in {recognizer.gallery.where}).", markup=False)
     return 0
 
 

@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -8,7 +8,7 @@ from firstsight.cli.console import err, print_json
 from firstsight.cli.console import out as console
 from firstsight.cli.options import Device, GalleryUrl, Json, Model, Seeing, Threshold
 from firstsight.cli.recording import Recording, decide
-from firstsight.errors import PictureError, UserError
+from firstsight.errors import DataError, FirstsightError, PictureError, UserError
 
 if TYPE_CHECKING:
     from firstsight.recognition.decision import Decision
@@ -37,7 +37,17 @@ def identify(
     from firstsight.data.identities import find_pictures
 
     code = 0
-    found = [picture for given in pictures for picture in find_pictures(given)]
+    found = []
+    for given in pictures:
+        try:
+            found += find_pictures(given)
+        except DataError as error:
+            if len(pictures) == 1:
+                raise
+            code = 2
+            _say_unreadable(given, error, json)
+    if code and not found:
+        return code
     if not found:
         raise UserError("Which picture?", hint="Give a picture or a folder: firstsight identify visitor.jpg")
     recording = recording or Recording()
@@ -49,10 +59,7 @@ def identify(
                 decision, number = decide(recognizer, picture, recording)
             except PictureError as error:
                 code = 2
-                if json:
-                    print_json(_unreadable(picture, error))
-                else:
-                    err.print(f"{error}", style="red", markup=False)
+                _say_unreadable(picture, error, json)
                 continue
             if number is None:  # it was said once; the next would wait for the same lock
                 recording = replace(recording, no_ledger=True)
@@ -75,8 +82,11 @@ def _in_words(decision: "Decision") -> str:
     return f"{name}  ({distance}, threshold {decision.threshold:.3f})"
 
 
-def _unreadable(picture: Path, error: PictureError) -> dict[str, Any]:
-    return {
+def _say_unreadable(picture: Path, error: FirstsightError, json: bool) -> None:
+    if not json:
+        err.print(f"{error}", style="red", markup=False)
+        return
+    print_json({
         "picture": str(picture), "decision": "unreadable", "name": None, "distance": None, "threshold": None,
         "error": str(error),
-    }  # fmt: skip
+    })  # fmt: skip

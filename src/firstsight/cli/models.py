@@ -37,7 +37,7 @@ def models(
         )
         for entry in found
     ]  # fmt: skip
-    print_table(("model", "identity", "network", "input", "learned from", "threshold", "enrolled"), rows)
+    print_table(("model", "identity", "network", "input", "learned from", "one-to-one threshold", "enrolled"), rows)
     if len(everything) == len(shipped_models()):
         console.print(f"None in {folder}. Train one: firstsight train --data PICTURES --out runs/mine")
     return 0

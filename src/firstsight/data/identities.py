@@ -154,8 +154,10 @@ def split_by_group(pictures: PictureSet, groups: Sequence[str]) -> tuple[Picture
     for group in groups:
         if group not in groups_of_names:
             near = difflib.get_close_matches(group, groups_of_names, n=1)
-            known = ", ".join(sorted(set(groups_of_names) - {""})) or "none: identities are named GROUP/NAME"
+            known = ", ".join(sorted(set(groups_of_names) - {""}))
             hint = f"Did you mean {near[0]}?" if near else f"Groups: {known}."
+            if not known:
+                hint = "It has none: put the identities of a group into a folder of its own, GROUP/NAME/*.jpg"
             raise DataError(f"{pictures.source} has no group {group}.", hint=hint)
     if not set(groups_of_names) - set(groups):
         raise DataError(f"All groups of {pictures.source} are held out.", hint="Leave some to learn from.")
@@ -196,9 +198,13 @@ def require_identities(pictures: PictureSet, at_least: int, *, with_pictures: in
         counts[label] += 1
     found = sum(count >= with_pictures for count in counts)
     if found < at_least:
-        several = f" with {with_pictures} pictures or more" if with_pictures > 1 else ""
+        several, hint = "", _LAYOUT
+        if with_pictures > 1:
+            several = f" with {with_pictures} pictures or more"
+            hint = f"Put {with_pictures} pictures or more of each identity into its folder: NAME/*.jpg"
+        are = "is" if at_least == 1 else "are"
         raise DataError(
-            f"{pictures.source} has {_count(found, 'identity')}{several}, and {at_least} are needed.", hint=_LAYOUT
+            f"{pictures.source} has {_count(found, 'identity')}{several}, and {at_least} {are} needed.", hint=hint
         )
 
 

@@ -246,6 +246,8 @@ def _numbers(
                 names[i] for i in columns[:features] if i != column and math.isfinite(_number(row[i].strip() or "0"))
             ]
             mend = _without(others) if optional and place < features else "Mend it, or remove the line."
+            if cell and place < features and empty == "nan":
+                mend = f"Empty the cell, for which the mean is taken. {mend}"
             hint = decimal_hint(cell) or mend
             raise DataError(f"{path}, line {line}, column {names[column]}: {what}.", hint=hint)
         numbers.append(number)

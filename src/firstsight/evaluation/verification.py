@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from firstsight.evaluation.bounds import Interval, binomial_interval, percentile_interval, wider
+from firstsight.evaluation.bounds import FEWEST_THAT_TELL, Interval, binomial_interval, percentile_interval, wider
 from firstsight.evaluation.calibration import NOTHING
 from firstsight.evaluation.embedded import far_name, with_interval
 from firstsight.evaluation.pairs import (
@@ -122,11 +122,11 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS, own: OperatingPo
         pairs,
         curve,
         auc=auc,
-        auc_interval=percentile_interval(auc, resampled.auc_R),
+        auc_interval=_over_identities(pairs, auc, resampled.auc_R),
         average_precision=precision,
-        average_precision_interval=percentile_interval(precision, resampled.average_precision_R),
+        average_precision_interval=_over_identities(pairs, precision, resampled.average_precision_R),
         eer=eer,
-        eer_interval=percentile_interval(eer, resampled.eer_R),
+        eer_interval=_over_identities(pairs, eer, resampled.eer_R),
         val_at_far=tuple(
             ValAtFar(far, refused=why) if why else _val_at_far(far, pairs, curve, next(val_columns))
             for far, why in zip(fars, refusals, strict=True)
@@ -135,6 +135,13 @@ def verify_pairs(pairs: Pairs, *, fars: Sequence[float] = FARS, own: OperatingPo
         mean_different=float(pairs.distances[~pairs.same].double().mean()),
         own=at_threshold(pairs, own.threshold) if own else None,
     )
+
+
+def _over_identities(pairs: Pairs, value: float, value_R: NDArray[np.float64]) -> Interval:
+    """Two identities drawn again are the same two, or one twice: such a bootstrap has no width."""
+    if pairs.identities < FEWEST_THAT_TELL:
+        return Interval(0.0, 1.0, f"{pairs.identities} identities tell nothing")
+    return percentile_interval(value, value_R)
 
 
 def at_threshold(pairs: Pairs, threshold: float) -> AtThreshold:

@@ -67,7 +67,8 @@ class Decision:
     it is not `name`, whom it claimed to be. `no face`, `several faces`, `too small`, `vetoed`: nothing was compared,
     for the `reason` given; `name` is whom it claimed to be, and `boxes` say where faces lie. `nearest` is the closest
     identity compared, whatever the verdict. `bound` is the one-sided 95 % upper bound of the share of strangers who
-    would pass here, `calibration` names its evidence.
+    would pass here, `calibration` names its evidence. `gallery_size` is how many identities are enrolled; the threshold
+    goes by how many templates were compared, and a name may have several.
     """
 
     decision: Answer

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 
 import sqlalchemy as sa
 
@@ -62,8 +63,13 @@ class Erased:
             to_erase=storage.erased_from if reason else (),
             reason=reason,
             left_in=storage.left_in,
-            copies=self.copies,
+            copies=tuple(copy for copy in self.copies if not _is_file(copy.path, storage.where)),
         )
+
+
+def _is_file(path: str, where: str) -> bool:
+    """Whether a copy is the gallery itself: a backup that has become one."""
+    return os.path.realpath(path) == os.path.realpath(where)
 
 
 def erase_identity(connection: sa.Connection, identity: int) -> Erased:

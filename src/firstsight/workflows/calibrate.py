@@ -74,6 +74,8 @@ def calibrate_model(
     pictures = open_pictures(data)
     own = None if gallery is None else gallery.operating_point(model.identity)
     before = own or model.config.operating_point
+    if before and before.listing and before.listing == model.config.trained.get("listing"):
+        before = None  # what the model has seen is no evidence, so it stands in no other's way
     _refuse_too_few(len(pictures.names), target, before)  # before hours of embedding
     embedded = embed(model, pictures, on_progress=stages(on_progress))
     try:
@@ -110,7 +112,7 @@ def _refuse_too_few(identities: int, target: float | None, before: OperatingPoin
     if target is None and before and before.target < wanted * (1 - 1e-9):
         raise UserError(
             f"{identities} identities support {one_in(wanted)}, and {one_in(before.target)} is promised already, from "
-            f"{before.identities:,} identities: that is kept.",
+            f"{before.identities:,} identities{f' of {before.data}' if before.data else ''}: that is kept.",
             hint=f"Bring {_needed(before.target):,}; or take the looser promise, from people like yours, with --fpir "
             f"{wanted:g}; firstsight evaluate --protocol open-set shows how far the tighter one holds for them.",
         )
