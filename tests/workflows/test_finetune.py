@@ -95,7 +95,7 @@ def test_where_no_faces_are_found_what_helps_is_said(photos: Path, tmp_path: Pat
         train(recipe, out=tmp_path / "run")
     for folder in photos.iterdir():
         portrait().save(folder / "0.png")
-    few = r"has 0 identities with 2 pictures or more, and 1 are needed\. 18 pictures were left out: p\d/3.png shows no "
+    few = r"has 0 identities with 2 pictures or more, and 1 is needed\. 18 pictures were left out: p\d/3.png shows no "
     with pytest.raises(DataError, match=rf"{few}face\. {helps}"):
         train(recipe, out=tmp_path / "run")
     job = open_job(with_flags(recipe, align="none"), silent, start=load_model("faces"))

@@ -224,7 +224,7 @@ def empty(folder: Path) -> Path:
         (empty, {}, "holds no pictures"),
         (one_only, {}, "has only 1 identity"),
         (one_only, {"holdout": 0.0}, "has only 1 identity, and 2 are needed"),
-        (lonely, {"holdout": 0.0}, "has 0 identities with 2 pictures or more, and 1 are needed"),
+        (lonely, {"holdout": 0.0}, "has 0 identities with 2 pictures or more, and 1 is needed"),
         (lonely, {}, "with 2 pictures or more"),
     ],
 )
