@@ -56,3 +56,19 @@ def test_a_threshold_given_by_hand_promises_nothing(tmp_path, open_page):
         assert page.locator("#words p").count() == 0
     finally:
         service.stop()
+
+
+def test_a_gallery_larger_than_its_evidence_is_not_said_to_keep_the_promise(known, open_page):
+    (model,) = known.api("GET", "/v1/models")["models"]
+    large = {"models": [model | {"templates": 1000, "bound": 0.18}]}
+
+    def answer(route):
+        route.fulfill(json=large)
+
+    page = open_page(known.address + "/people.html")
+    page.route("**/v1/models", answer)
+    page.goto(known.address + "/model.html")
+    page.wait_for_selector("html[data-ready]")
+    assert page.locator("#promise").inner_text().startswith("At most 1 stranger in 5 is let in")
+    note = page.locator("#promise-note").inner_text()
+    assert note.startswith("That is more than was aimed at: 1,000 pictures are enrolled,")

@@ -153,6 +153,8 @@ export const en = {
   never_measured: "Where “the same” ends was never measured.",
   promise_note: (templates, threshold) =>
     `This holds now, with ${count(templates, "picture", "pictures")} enrolled and a threshold of ${figure(threshold)}. The threshold falls as more are enrolled, so that it goes on to hold.`,
+  beyond_note: (templates) =>
+    `That is more than was aimed at: ${count(templates, "picture is", "pictures are")} enrolled, and the evidence does not reach so far. Calibrate with more identities.`,
   by_hand_note: "So nothing is promised about strangers. Without --threshold, what was measured holds.",
   no_promise_note: "So nothing is promised about strangers. Measure it with: firstsight calibrate",
   tile_people: "Known",

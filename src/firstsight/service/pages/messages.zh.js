@@ -179,6 +179,7 @@ export const zh = {
   given_by_hand: (_bound, _identities, threshold) => `两张图片的距离在 ${figure(threshold)} 以内算相同，这是手动给定的阈值。`,
   never_measured: "从未测量过怎样算“相同”。",
   promise_note: (templates, threshold) => `这是当前的情形：登记了 ${whole(templates)} 张图片，阈值 ${figure(threshold)}。登记得越多，阈值越低，使这句话继续成立。`,
+  beyond_note: (templates) => `这超出了目标：已登记 ${whole(templates)} 张图片，证据不足以覆盖这么多。请用更多身份重新校准。`,
   by_hand_note: "因此对陌生人不作任何承诺。不加 --threshold，则以测量结果为准。",
   no_promise_note: "因此对陌生人不作任何承诺。测量请用：firstsight calibrate",
   tile_people: "认得",

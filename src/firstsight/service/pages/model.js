@@ -15,7 +15,7 @@ start(async () => {
   [model] = (await get("/v1/models")).models;
   const { calibration, bound, templates } = model;
   say($("#promise"), bound !== null ? "promise" : model.threshold === null ? "never_measured" : "given_by_hand", bound, calibration?.identities, model.threshold);
-  say($("#promise-note"), bound !== null ? "promise_note" : model.threshold === null ? "no_promise_note" : "by_hand_note", templates, model.threshold);
+  say($("#promise-note"), bound > calibration?.target * (1 + 1e-9) ? "beyond_note" : bound !== null ? "promise_note" : model.threshold === null ? "no_promise_note" : "by_hand_note", templates, model.threshold);
   $("#tiles").replaceChildren(
     tile("tile_people", model.people), tile("tile_templates", templates),
     tile("tile_threshold", model.threshold === null ? "–" : text("figure", model.threshold)), tile("tile_model", model.name));
