@@ -34,7 +34,7 @@ class Pairs:
     complete: bool
     """Every pair there is, not a sample of them."""
 
-    @property
+    @cached_property
     def identities(self) -> int:
         return distinct(self.labels[self.left], self.labels[self.right])
 

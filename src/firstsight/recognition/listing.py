@@ -33,9 +33,9 @@ class Shot(NamedTuple):
 
 def list_people(gallery: Gallery, *, after: int = 0, limit: int = 50, search: str = "") -> list[Person]:
     """Those enrolled after the person `after`, in the order of enrollment, whose name has `search` in it."""
-    query = _people().where(identities.c.id > after).order_by(identities.c.id).limit(limit)
     if "\0" in search:  # for SQLite a text ends there
         return []
+    query = _people().where(identities.c.id > after).order_by(identities.c.id).limit(limit)
     if search:
         query = query.where(identities.c.name.contains(search, autoescape=True))
     with gallery.storage.reading() as connection:

@@ -163,8 +163,8 @@ def _running_means(memory: tuple[float, ...], mean_SD: Floats, value_BD: Floats)
     for first in range(0, len(value_BD), _AT_ONCE):
         value_bD = value_BD[first : first + _AT_ONCE]
         kept_Sb, added_Sbb = _decay(memory, len(value_bD))
-        before_SD = mean_SKD[:, first].copy()
-        mean_SKD[:, first : first + len(value_bD) + 1] = kept_Sb[:, :, None] * before_SD[:, None] + added_Sbb @ value_bD
+        means_SkD = kept_Sb[:, :, None] * mean_SKD[:, first, None] + added_Sbb @ value_bD
+        mean_SKD[:, first : first + len(value_bD) + 1] = means_SkD
     return mean_SKD
 
 

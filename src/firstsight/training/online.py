@@ -97,9 +97,7 @@ class OnlineLearner:
         if not self.classes:  # the unit of a number says nothing about how sure one may be: ratios count
             memory = self.config.memory
             rows = self.examples if memory == 1 else (1 - memory**self.examples) / (1 - memory)
-            counts_M = np.isfinite(loss_M)
-            loss_M = np.log(loss_M + 1e-9, where=counts_M, out=loss_M.copy())
-            loss_M[counts_M] *= SHARPNESS * rows
+            loss_M = SHARPNESS * (rows or 1) * np.log(loss_M + 1e-9)  # at first all losses are 0, or infinite
         weight_M = np.exp(loss_M.min() - loss_M)
         return np.asarray(weight_M / weight_M.sum())
 

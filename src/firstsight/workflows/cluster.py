@@ -199,11 +199,12 @@ def _looked(
 
 def _listing(found: Clustered) -> str:
     columns = "cluster", "size", "picture", "left", "top", "right", "bottom"
+    sizes = found.sizes
 
     def rows() -> Iterator[dict[str, Any]]:
         for i in np.argsort(found.cluster_N, kind="stable").tolist():
             number, item = int(found.cluster_N[i]), found.items[i]
-            cells = number + 1, found.sizes[number], item.path, *(item.box or (None,) * 4)
+            cells = number + 1, sizes[number], item.path, *(item.box or (None,) * 4)
             yield dict(zip(columns, cells, strict=True))
 
     return "".join(csv_lines(columns, rows()))
