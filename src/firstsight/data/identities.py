@@ -155,9 +155,10 @@ def split_by_group(pictures: PictureSet, groups: Sequence[str]) -> tuple[Picture
         if group not in groups_of_names:
             near = difflib.get_close_matches(group, groups_of_names, n=1)
             known = ", ".join(sorted(set(groups_of_names) - {""}))
-            hint = f"Did you mean {near[0]}?" if near else f"Groups: {known}."
             if not known:
                 hint = "It has none: put the identities of a group into a folder of its own, GROUP/NAME/*.jpg"
+            else:
+                hint = f"Did you mean {near[0]}?" if near else f"Groups: {known}."
             raise DataError(f"{pictures.source} has no group {group}.", hint=hint)
     if not set(groups_of_names) - set(groups):
         raise DataError(f"All groups of {pictures.source} are held out.", hint="Leave some to learn from.")

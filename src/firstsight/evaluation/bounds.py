@@ -6,6 +6,7 @@ N pictures (or other trials), I identities, R resamplings (draws).
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,14 +160,18 @@ def cluster_bootstrap(
     Pictures of one identity succeed or fail together, so they are not independent evidence; identities are.
     The draws depend on the number of clusters alone: the same data give the same interval.
     """
-    _, index_N = np.unique(cluster_N, return_inverse=True)
-    score_I = np.bincount(index_N, weights=score_N)
-    trials_I = np.bincount(index_N, weights=trials_N)
+    score_I, trials_I = by_cluster(cluster_N, score_N, trials_N)
     weights = resampled_identities(len(trials_I), draws=draws)
     with np.errstate(invalid="ignore"):  # a draw of clusters that were never tried has no share
         share_R = np.array([(weight_I @ score_I) / (weight_I @ trials_I) for weight_I in weights])
     share = float(score_I.sum() / trials_I.sum())
     return percentile_interval(share, share_R, confidence=confidence, unit=unit)
+
+
+def by_cluster(cluster_N: NDArray[np.integer], *value_N: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The sum over each cluster of each of the values."""
+    _, index_N = np.unique(cluster_N, return_inverse=True)
+    return (np.bincount(index_N, weights=each_N) for each_N in value_N)
 
 
 def widened_where_few_differ(interval: Interval, gain_I: NDArray[np.floating]) -> Interval:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from firstsight.data.cache import Skipped
 from firstsight.errors import UserError
-from firstsight.evaluation.bounds import Interval, cluster_bootstrap, percentile_interval, widened_where_few_differ
+from firstsight.evaluation.bounds import (
+    Interval,
+    by_cluster,
+    cluster_bootstrap,
+    percentile_interval,
+    widened_where_few_differ,
+)
 from firstsight.evaluation.embedded import far_name, with_interval
 from firstsight.evaluation.episodes import EpisodesEvaluation
 from firstsight.evaluation.folds import PairsEvaluation
@@ -108,8 +114,7 @@ def _of_recognition(one: Comparable, other: Comparable) -> dict[str, Interval]:
 def _of_clusters(
     gained_N: NDArray[np.number], tried_N: NDArray[np.integer], cluster_N: NDArray[np.integer], unit: str = "identities"
 ) -> Interval:
-    _, index_N = np.unique(cluster_N, return_inverse=True)
-    gained_I, tried_I = (np.bincount(index_N, weights=each_N) for each_N in (gained_N, tried_N))
+    gained_I, tried_I = by_cluster(cluster_N, gained_N, tried_N)
     gain_I = gained_I[tried_I > 0] / tried_I[tried_I > 0]
     return widened_where_few_differ(cluster_bootstrap(gained_N, tried_N, cluster_N, unit=unit), gain_I)
 
