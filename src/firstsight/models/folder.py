@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from firstsight.atomic import FRESH, fresh_folder, keep_closed, to_disk, write_atomically
 from firstsight.errors import ModelError, RecipeError, StorageError
@@ -212,10 +213,16 @@ def _identity(config: ModelConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def own_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, none of which shares its memory with another: safetensors takes no others."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+
+
 def _weights_bytes(network: nn.Module, *, half: bool = False) -> bytes:
     """As safetensors. With `half`, all but vectors in fp16: statistics of a normalization may be beyond its range."""
-    # a copy: layers that share weights would be refused
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    tensors = own_memory(network.state_dict())
     if half:
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     weights: bytes = save(tensors)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from firstsight.atomic import remove_leftovers, write_atomically
 from firstsight.config import Recipe
 from firstsight.errors import ModelError, RecipeError, StorageError
+from firstsight.models.folder import own_memory
 from firstsight.models.registry import CUSTOM
 from firstsight.recipes import read_recipe, to_plain
 from firstsight.training.ranks import started_by_torchrun
@@ -65,8 +66,7 @@ def save_checkpoint(
             else:
                 numbers[f"{index}.{name}"] = value
     header = {"place": asdict(place), "key": key, "optimizer": numbers}
-    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}  # none shares memory
-    content = save(own, {"run": json.dumps(header)})
+    content = save(own_memory(tensors), {"run": json.dumps(header)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder / FILE)
